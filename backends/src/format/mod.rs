@@ -1,0 +1,68 @@
+//! Weight and cache formats: the one definition that every backend, the converter and the oracle share.
+//!
+//! A weight matrix has `rows` output features and `cols` input features; **columns run fastest in
+//! memory**. Each format turns a row of `cols` f32 values into a fixed number of bytes, so a matrix can
+//! be cut between any two rows: a device with small bindings holds it in pieces, a loader streams it.
+//!
+//! | format | codes of one row | scales |
+//! |---|---|---|
+//! | `f32`, `f16`, `bf16` | `cols` values, the row padded to 4 bytes | none |
+//! | `int8` group G | `groups * G` bytes of i8, tail zero; weight = code × scale | f16, one per group |
+//! | `nf4` group 64 | `groups * 32` bytes; byte b holds element 2b in its low nibble and 2b+1 in its high one; tail code 7 (zero); weight = [`NF4_CODEBOOK`]`[code]` × scale | f16 absmax, one per group |
+//! | `w8a8` | `cols` padded to 64 bytes of i8, tail zero; weight = code × scale | f32, one per row |
+//!
+//! `groups = ceil(cols / group)`: the last group of a row may be short, and no group crosses a row.
+//! All scales of a matrix lie together, row after row, apart from the codes.
+
+mod bytes;
+mod cache;
+mod dense;
+mod int8;
+mod nf4;
+mod packed;
+mod w8a8;
+
+pub use bytes::Bytes;
+pub use cache::{CacheFormat, CacheLayout};
+pub use nf4::NF4_CODEBOOK;
+pub use packed::{FormatError, MatrixView, PackedMatrix};
+pub use w8a8::{quantize_activations, ActivationCodes};
+
+/// How many weights share a scale in the groupwise int8 format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Int8Group {
+    G32,
+    G64,
+    G128,
+}
+
+impl Int8Group {
+    /// Weights per scale.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::G32 => 32,
+            Self::G64 => 64,
+            Self::G128 => 128,
+        }
+    }
+}
+
+/// How the activations of a `w8a8` product get their scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ActivationScale {
+    /// Each row of activations is scaled by its own largest magnitude, found at run time.
+    PerToken,
+    /// One scale, calibrated beforehand, for every row: activation = code × scale.
+    PerTensor(f32),
+}
+
+/// How a weight matrix is stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightFormat {
+    F32,
+    F16,
+    Bf16,
+    Int8(Int8Group),
+    Nf4,
+    W8a8(ActivationScale),
+}
