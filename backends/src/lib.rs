@@ -1,2 +1,3 @@
 //! placeholder
+pub mod cpu;
 pub mod format;
