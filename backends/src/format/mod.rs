@@ -14,25 +14,36 @@
 //! `groups = ceil(cols / group)`: the last group of a row may be short, and no group crosses a row.
 //! All scales of a matrix lie together, row after row, apart from the codes.
 
+mod builder;
 mod bytes;
 mod cache;
 mod dense;
+mod error;
 mod int8;
 mod nf4;
 mod packed;
+mod rounding;
+mod view;
 mod w8a8;
+mod weight_format;
 
+pub use builder::PackedBuilder;
 pub use bytes::Bytes;
-pub use cache::{CacheFormat, CacheLayout};
+pub use cache::{CacheFormat, CacheLayout, decode_f16, decode_int8, encode_f16, encode_int8};
+pub use error::FormatError;
 pub use nf4::NF4_CODEBOOK;
-pub use packed::{FormatError, MatrixView, PackedMatrix};
-pub use w8a8::{quantize_activations, ActivationCodes};
+pub use packed::PackedMatrix;
+pub use view::{MatrixView, ViewData};
+pub use w8a8::{ActivationCodes, quantize_activations};
 
 /// How many weights share a scale in the groupwise int8 format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Int8Group {
+    /// A scale per 32 weights: 8.5 bits per weight.
     G32,
+    /// A scale per 64 weights: 8.25 bits per weight. What plain `int8` means.
     G64,
+    /// A scale per 128 weights: 8.125 bits per weight.
     G128,
 }
 
@@ -59,10 +70,16 @@ pub enum ActivationScale {
 /// How a weight matrix is stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum WeightFormat {
+    /// 32-bit floats.
     F32,
+    /// 16-bit floats of IEEE 754.
     F16,
+    /// The upper half of an f32.
     Bf16,
+    /// Groupwise int8, weights only.
     Int8(Int8Group),
+    /// Groupwise 4-bit codes into [`NF4_CODEBOOK`], weights only.
     Nf4,
+    /// int8 with a scale per row, for activations that are quantised as well.
     W8a8(ActivationScale),
 }
