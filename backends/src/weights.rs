@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use crate::format::{FormatError, PackedMatrix, WeightFormat};
+use crate::format::{FormatError, PackedBuilder, PackedMatrix, WeightFormat};
 
 /// Why a tensor could not be had.
-#[derive(Clone, Debug, Error, PartialEq)]
+#[derive(Debug, Error)]
 pub enum WeightError {
     #[error("there is no tensor `{0}`")]
     Missing(String),
@@ -119,9 +119,15 @@ impl WeightSource for SyntheticWeights {
         let failed = |source| WeightError::Format { tensor: (*tensor).to_owned(), source };
         let bound = (3.0 / *cols as f32).sqrt();
         let distinct = DISTINCT_ROWS.min(rows.len());
-        let block = self.values(tensor, distinct * cols, bound);
-        let block = PackedMatrix::quantize(*format, distinct, *cols, &block).map_err(failed)?;
-        block.repeat_rows(rows.len()).map_err(failed)
+        let values = self.values(tensor, distinct * cols, bound);
+        let block = PackedMatrix::quantize(*format, distinct, *cols, &values).map_err(failed)?;
+        let mut matrix = PackedBuilder::new(*format, rows.len(), *cols).map_err(failed)?;
+        while rows.len() - matrix.rows_done() >= distinct {
+            matrix.append(&block).map_err(failed)?;
+        }
+        let tail = rows.len() - matrix.rows_done();
+        matrix.append_f32(&values[..tail * cols]).map_err(failed)?;
+        matrix.finish().map_err(failed)
     }
 
     fn vector(&self, tensor: &str, len: usize) -> Result<Vec<f32>, WeightError> {

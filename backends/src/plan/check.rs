@@ -80,11 +80,8 @@ fn check_tables(plan: &Plan) -> Result<(), PlanError> {
             let fault = format!("{}×{} is not a size that can be stored", matrix.rows, matrix.cols);
             return Err(PlanError::Weight { name: name(), fault });
         }
-        if let WeightFormat::W8a8(ActivationScale::PerTensor(scale)) = matrix.format
-            && !(scale.is_finite() && scale > 0.0)
-        {
-            let fault = format!("its activation scale {scale} is not a positive number");
-            return Err(PlanError::Weight { name: name(), fault });
+        if let Err(fault) = matrix.format.check() {
+            return Err(PlanError::Weight { name: name(), fault: fault.to_string() });
         }
     }
     for vector in &plan.vectors {

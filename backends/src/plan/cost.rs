@@ -7,7 +7,6 @@ use std::ops::Add;
 
 use super::{Element, Op, Operand, Plan, Rows, ValueId};
 use crate::CacheOptions;
-use crate::format::CacheLayout;
 
 /// What one node, or several, must move and do.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -157,8 +156,8 @@ impl Plan {
             }
             Op::Rope(o) => cost.operations = elementwise(o.input, 3.0),
             Op::StoreKv(o) => {
-                let layout = CacheLayout::new(&step.cache, &self.caches[o.cache.index()]);
-                cost.cache_bytes_written = layout.token_bytes() as f64 * step.tokens() as f64;
+                let layout = self.caches[o.cache.index()].layout(&step.cache);
+                cost.cache_bytes_written = layout.bytes_per_token() as f64 * step.tokens() as f64;
                 if let Some(rotate) = &o.rotate {
                     cost.operations = elementwise(o.key, 3.0) + elementwise(rotate.query, 3.0);
                 }
@@ -166,8 +165,8 @@ impl Plan {
             Op::Attention(o) => {
                 let cache = &self.caches[o.cache.index()];
                 let window = o.window.map_or(usize::MAX, |w| w as usize);
-                let layout = CacheLayout::new(&step.cache, cache);
-                cost.cache_bytes_read = layout.token_bytes() as f64 * step.attended_positions(window);
+                let layout = cache.layout(&step.cache);
+                cost.cache_bytes_read = layout.bytes_per_token() as f64 * step.attended_positions(window);
                 // A product with the key and one with the value, per head and pair.
                 cost.operations =
                     4.0 * (o.heads * cache.head_dim) as f64 * step.attended_pairs(window);

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::{Op, Plan, Rows, Shape, ValueId};
 use crate::CacheOptions;
-use crate::format::CacheLayout;
 
 /// The largest step that a runner is prepared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +153,7 @@ impl Plan {
     pub fn footprint(&self, cache: &CacheOptions, limits: &BatchLimits) -> Footprint {
         let matrices = self.matrices.iter().map(super::Matrix::bytes);
         let vectors = self.vectors.iter().map(|v| 4 * v.len as u64);
-        let page = self.caches.iter().map(|c| CacheLayout::new(cache, c).page_bytes() as u64);
+        let page = self.caches.iter().map(|c| c.layout(cache).bytes_per_page() as u64);
         Footprint {
             weights: matrices.chain(vectors).fold(0, u64::saturating_add),
             cache: page.fold(0, u64::saturating_add).saturating_mul(cache.pages as u64),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::format::WeightFormat;
+use crate::CacheOptions;
+use crate::format::{CacheLayout, WeightFormat};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -174,4 +175,16 @@ pub struct Vector {
 pub struct Cache {
     pub kv_heads: usize,
     pub head_dim: usize,
+}
+
+impl Cache {
+    /// How the cache lies in memory under the options of a runner.
+    pub const fn layout(&self, options: &CacheOptions) -> CacheLayout {
+        CacheLayout {
+            format: options.format,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            page_tokens: options.page_tokens,
+        }
+    }
 }

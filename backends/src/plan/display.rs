@@ -1,0 +1,1 @@
+//! Printing a plan so that a person can read it.
