@@ -1,1 +1,7 @@
 //! The CPU backends.
+
+pub(crate) mod load;
+pub(crate) mod pages;
+pub(crate) mod tickets;
+
+pub use load::LoadedWeights;
