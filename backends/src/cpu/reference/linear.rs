@@ -67,7 +67,9 @@ pub(super) fn linear(op: &Linear, step: &mut Step<'_>) -> Result<(), BackendErro
         add_to_rows(&mut y, &step.weights.vectors[bias.index()]);
     }
     let factor = f64::from(op.factor);
-    y.iter_mut().for_each(|y| *y *= factor);
+    for y in &mut y {
+        *y *= factor;
+    }
     if let Some(residual) = op.residual {
         for (y, residual) in y.iter_mut().zip(step.values.operand(residual)) {
             *y += residual;

@@ -49,6 +49,7 @@ pub(super) fn route(op: &Route, step: &mut Step<'_>) {
 }
 
 /// One product per slot of a row, with the matrix of the expert that the row's slot chose.
+#[allow(clippy::float_cmp, reason = "indices are whole numbers")]
 pub(super) fn expert_linear(op: &ExpertLinear, step: &mut Step<'_>) -> Result<(), BackendError> {
     let matrix = &step.weights.matrices[op.matrix.index()];
     let (cols, width) = (op.input.width, matrix.rows() / op.experts);
