@@ -10,7 +10,11 @@ use super::weight_format::NF4_GROUP;
 use super::{FormatError, WeightFormat};
 
 /// The numbers that NF4 codes stand for. Code 7 is zero.
-#[allow(clippy::excessive_precision, reason = "the digits as published; each is the nearest f32")]
+#[allow(
+    clippy::excessive_precision,
+    clippy::unreadable_literal,
+    reason = "the digits as published; each is the nearest f32"
+)]
 pub const NF4_CODEBOOK: [f32; 16] = [
     -1.0,
     -0.6961928009986877,
