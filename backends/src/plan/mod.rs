@@ -25,9 +25,12 @@ mod ops;
 mod rope;
 mod value;
 
-pub use builder::{Columns, ExpertOutput, Linear as LinearWeights, PlanBuilder, Routed, Weight, WeightVector};
+pub use builder::{
+    Columns, ExpertOutput, Linear as LinearWeights, PlanBuilder, Routed, Weight, WeightVector,
+};
 pub use check::PlanError;
 pub use cost::{Cost, StepShape};
+pub use display::Listing;
 pub use fusion::{Fusion, FusionSet};
 pub use memory::{BatchLimits, Footprint, MemoryPlan};
 pub use ops::*;

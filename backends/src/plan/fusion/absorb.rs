@@ -32,13 +32,7 @@ pub(super) fn fold_residuals(plan: &mut Plan) {
 }
 
 /// Lets the producer of `summand` add `residual` itself.
-fn absorb_sum(
-    plan: &mut Plan,
-    uses: &Uses,
-    summand: Operand,
-    residual: Operand,
-    sum: ValueId,
-) -> Option<()> {
+fn absorb_sum(plan: &mut Plan, uses: &Uses, summand: Operand, residual: Operand, sum: ValueId) -> Option<()> {
     let producer = uses.sole_producer(plan, summand)?;
     if !uses.ready_before(residual.value, producer) {
         return None;
@@ -102,8 +96,7 @@ pub(super) fn rotate_store(plan: &mut Plan) {
 
         let Op::StoreKv(store) = &mut plan.nodes[at].op else { return None };
         store.key = plain_key;
-        store.rotate =
-            Some(RotateQuery { rope, query: query_rotation.input, output: query_rotation.output });
+        store.rotate = Some(RotateQuery { rope, query: query_rotation.input, output: query_rotation.output });
         Some(vec![key_rope, query_rope])
     });
 }

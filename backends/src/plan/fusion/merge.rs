@@ -1,9 +1,7 @@
 //! Projections of the same input become one matrix.
 
 use super::{Uses, redirect, remove_nodes};
-use crate::plan::{
-    Matrix, MatrixId, MatrixPart, Op, Operand, Plan, Shape, Value, ValueId, Vector, VectorId,
-};
+use crate::plan::{Matrix, MatrixId, MatrixPart, Op, Operand, Plan, Shape, Value, ValueId, Vector, VectorId};
 
 /// See [`Fusion::MergeProjections`](super::Fusion::MergeProjections).
 pub(super) fn merge_projections(plan: &mut Plan) {

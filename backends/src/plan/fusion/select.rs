@@ -11,10 +11,16 @@ pub(super) fn select_early(plan: &mut Plan) {
     let Some(at) = plan.nodes.iter().position(|node| matches!(node.op, Op::SelectRows(_))) else { return };
     let Op::SelectRows(select) = plan.nodes[at].op.clone() else { return };
     let Some(stretch) = Stretch::before(plan, at) else { return };
+    let entering = stretch.entering(plan);
 
     let mut selected = Selected::default();
     for (index, mut node) in std::mem::take(&mut plan.nodes).into_iter().enumerate() {
         if stretch.nodes[index] {
+            // All that is there already is selected at once, so that a residual is at hand when the
+            // first projection of the stretch could absorb it.
+            for (operand, _) in entering.iter().filter(|(_, producer)| *producer < index) {
+                selected.columns(plan, *operand, &node.name);
+            }
             for operand in node.op.inputs_mut() {
                 if !stretch.values[operand.value.index()] {
                     *operand = selected.columns(plan, *operand, &node.name);
@@ -57,6 +63,15 @@ impl Stretch {
             }
         }
         stretch.nodes.contains(&true).then_some(stretch)
+    }
+
+    /// The operands that come into the stretch from outside, with the nodes that write them.
+    fn entering(&self, plan: &Plan) -> Vec<(Operand, usize)> {
+        let uses = Uses::of(plan);
+        let nodes = plan.nodes.iter().zip(&self.nodes).filter(|(_, inside)| **inside);
+        let operands = nodes.flat_map(|(node, _)| node.op.inputs());
+        let outside = operands.filter(|operand| !self.values[operand.value.index()]);
+        outside.filter_map(|o| uses.producer[o.value.index()].map(|producer| (o, producer))).collect()
     }
 }
 
