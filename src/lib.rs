@@ -1,1 +1,2 @@
-//! placeholder
+//! The engine.
+#![forbid(unsafe_code)]
