@@ -13,7 +13,9 @@ const PIECE_BYTES: usize = 64 << 20;
 /// The weights of a plan, in the order of its tables.
 #[derive(Clone, Debug)]
 pub struct LoadedWeights {
+    /// Packed as the plan says.
     pub matrices: Vec<PackedMatrix>,
+    /// In f32, parts joined.
     pub vectors: Vec<Vec<f32>>,
 }
 
