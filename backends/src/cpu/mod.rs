@@ -8,6 +8,7 @@ mod elementwise;
 mod functions;
 pub(crate) mod linear;
 pub(crate) mod load;
+mod machine;
 mod moe;
 mod norm;
 pub(crate) mod pages;
@@ -19,6 +20,7 @@ mod sample;
 mod share;
 #[allow(dead_code, reason = "attention, norms and softmax use what the linear operator does not")]
 pub(crate) mod simd;
+mod step;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tickets;
