@@ -1,5 +1,6 @@
 //! The paged cache: its pools in memory, writing to it, and copying its pages.
 
+use bytemuck::{AnyBitPattern, NoUninit};
 use half::f16;
 use memmap2::MmapMut;
 
@@ -41,6 +42,16 @@ fn map(bytes: usize) -> Result<Option<MmapMut>, BackendError> {
     Ok(Some(map))
 }
 
+/// A map, which begins at a page of the system, as numbers.
+fn elements<T: AnyBitPattern>(map: Option<&MmapMut>) -> &[T] {
+    map.map_or(&[], |map| bytemuck::cast_slice(map))
+}
+
+/// A map as numbers to be written.
+fn elements_mut<T: AnyBitPattern + NoUninit>(map: Option<&mut MmapMut>) -> &mut [T] {
+    map.map_or(&mut [], |map| bytemuck::cast_slice_mut(map))
+}
+
 impl Pool {
     fn new(layout: &CacheLayout, pages: usize) -> Result<Self, BackendError> {
         Ok(Self {
@@ -51,17 +62,17 @@ impl Pool {
 
     /// The codes of a pool of halves.
     pub(super) fn halves(&self) -> &[f16] {
-        bytemuck::cast_slice(self.codes.as_deref().unwrap_or_default())
+        elements(self.codes.as_ref())
     }
 
     /// The codes of an int8 pool.
     pub(super) fn bytes(&self) -> &[i8] {
-        bytemuck::cast_slice(self.codes.as_deref().unwrap_or_default())
+        elements(self.codes.as_ref())
     }
 
     /// The scales of an int8 pool.
     pub(super) fn scales(&self) -> &[f16] {
-        bytemuck::cast_slice(self.scales.as_deref().unwrap_or_default())
+        elements(self.scales.as_ref())
     }
 
     fn copy_page(&mut self, layout: &CacheLayout, copy: PageCopy) {
@@ -79,21 +90,18 @@ impl Pool {
 
     /// Stores the heads of a row in the place of its token.
     fn store(&mut self, isa: Isa, layout: &CacheLayout, (page, token): (usize, usize), row: &[f32]) {
-        let codes = self.codes.as_deref_mut().unwrap_or_default();
         for (head, x) in row.chunks_exact(layout.head_dim).enumerate() {
             let first = layout.element_index(page, head, token);
             let place = first..first + layout.head_dim;
             match layout.format {
                 CacheFormat::F16 => {
-                    let codes: &mut [f16] = bytemuck::cast_slice_mut(codes);
-                    isa.run_float(StoreHalves { x, out: &mut codes[place] });
+                    let out = &mut elements_mut(self.codes.as_mut())[place];
+                    isa.run_float(StoreHalves { x, out });
                 }
                 CacheFormat::Int8 => {
-                    let codes: &mut [i8] = bytemuck::cast_slice_mut(codes);
-                    let scale = isa.run_float(StoreCodes { x, out: &mut codes[place] });
-                    let scales: &mut [f16] =
-                        bytemuck::cast_slice_mut(self.scales.as_deref_mut().unwrap_or_default());
-                    scales[layout.vector_index(page, head, token)] = scale;
+                    let out = &mut elements_mut(self.codes.as_mut())[place];
+                    let scale = isa.run_float(StoreCodes { x, out });
+                    elements_mut(self.scales.as_mut())[layout.vector_index(page, head, token)] = scale;
                 }
             }
         }

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::Isa;
+use super::bandwidth::read_bandwidth;
 use super::load::load_weights;
 use super::machine::{self, Processor};
 use super::pages::usable_cache;
 use super::runner::CpuRunner;
+use super::values::refused;
 use crate::format::WeightFormat;
 use crate::plan::{Element, Footprint, Matrix, Op, Plan, check};
 use crate::{
@@ -19,6 +21,10 @@ use crate::{
 pub(super) const NAME: &str = "cpu";
 /// What a user sets to force a tier.
 const TIER_VARIABLE: &str = "INGLE_CPU_TIER";
+
+/// Bytes that are read to measure the memory's bandwidth: beyond the caches of all but the largest servers.
+const BANDWIDTH_BYTES: u64 = 1 << 30;
+const BANDWIDTH_PASSES: usize = 5;
 
 /// The CPU: one device, and a tier for each instruction set that it has.
 ///
@@ -53,6 +59,10 @@ impl CpuBackend {
 
 fn device_id() -> DeviceId {
     DeviceId { backend: NAME, index: 0 }
+}
+
+fn known(device: &DeviceId) -> Result<(), BackendError> {
+    if *device == device_id() { Ok(()) } else { Err(BackendError::UnknownDevice(device.to_string())) }
 }
 
 /// The tiers that this processor has, best first.
@@ -90,7 +100,8 @@ fn check_memory(plan: &Plan, options: &PrepareOptions, available: Option<u64>) -
 fn advice(plan: &Plan, cache: &CacheOptions, footprint: Footprint, available: u64) -> String {
     let without_cache = footprint.total().saturating_sub(footprint.cache);
     let page = footprint.cache.checked_div(cache.pages as u64).unwrap_or(0);
-    if let Some(pages) = available.saturating_sub(without_cache).checked_div(page).filter(|pages| *pages > 0) {
+    if let Some(pages) = available.saturating_sub(without_cache).checked_div(page).filter(|pages| *pages > 0)
+    {
         return format!("a cache of {pages} pages of {} tokens would fit", cache.page_tokens);
     }
     let weights_in = |format: WeightFormat| {
@@ -151,6 +162,15 @@ impl Backend for CpuBackend {
         vec![]
     }
 
+    fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError> {
+        known(device)?;
+        let available = machine::memory().available.unwrap_or(BANDWIDTH_BYTES);
+        let bytes = BANDWIDTH_BYTES.min(available / 4) as usize;
+        let pool = self.pool()?;
+        let found = pool.install(|| read_bandwidth(Isa::detect(), bytes, BANDWIDTH_PASSES));
+        Ok(found.ok_or_else(|| refused(bytes))?.best)
+    }
+
     fn prepare(
         &self,
         device: &DeviceId,
@@ -159,9 +179,7 @@ impl Backend for CpuBackend {
         options: &PrepareOptions,
         progress: &mut ProgressFn<'_>,
     ) -> Result<Box<dyn Runner>, BackendError> {
-        if *device != device_id() {
-            return Err(BackendError::UnknownDevice(device.to_string()));
-        }
+        known(device)?;
         let forced = std::env::var(TIER_VARIABLE).ok().filter(|tier| !tier.is_empty());
         let isa = choose_tier(options.tier.as_deref().or(forced.as_deref()))?;
         check::check(&plan)?;

@@ -62,14 +62,7 @@ pub(super) fn softcap(isa: Isa, values: &mut Values, op: &Softcap) {
 }
 
 /// `y = f(x)`.
-fn map(
-    isa: Isa,
-    values: &mut Values,
-    input: Operand,
-    output: ValueId,
-    grain: usize,
-    f: impl VectorFunction,
-) {
+fn map(isa: Isa, values: &mut Values, input: Operand, output: ValueId, grain: usize, f: impl VectorFunction) {
     let in_place = values.share(input.value, output);
     let count = values.rows(output) * input.width;
     let mut buffer = values.take(output);

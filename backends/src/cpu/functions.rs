@@ -183,9 +183,9 @@ mod tests {
         assert!(worst(Sigmoid, sigmoid) < 4.0);
         assert!(worst(Tanh, f64::tanh) < 4.0);
         assert!(worst(Capped(30.0), |x| 30.0 * (x / 30.0).tanh()) < 6.0);
-        // 2u is up to 190, and its rounding is in the exponent.
+        // The exponent is rounded a few times and is up to 70 before the result is beyond the floor.
         let cubic = |x: f64| 1.595_769_121_605_731 * (x + 0.044_715 * x * x * x);
-        assert!(worst(GeluTanh, |x| x * sigmoid(cubic(x))) < 100.0);
+        assert!(worst(GeluTanh, |x| x * sigmoid(cubic(x))) < 200.0);
     }
 
     #[test]

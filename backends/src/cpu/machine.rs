@@ -118,7 +118,9 @@ mod tests {
     #[test]
     fn threads_of_one_core_count_once() {
         let processor = |physical: u32, core: u32| {
-            format!("processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: Some CPU\nphysical id\t: {physical}\ncore id\t\t: {core}\n")
+            format!(
+                "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: Some CPU\nphysical id\t: {physical}\ncore id\t\t: {core}\n"
+            )
         };
         let text = [processor(0, 0), processor(0, 0), processor(0, 1), processor(1, 0)].join("\n");
         let found = Processor::parse(&text, 8);

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::share::{GRAIN, RowBlock};
+use super::share::RowBlock;
 use super::simd::{Isa, Kernel, LANES, Simd};
 use super::values::{FloatRows, RowsMut, Values};
 use crate::plan::{Operand, Plan, RopeLayout, RopeSpec, ValueId};

@@ -93,7 +93,8 @@ impl Sampler {
                 let l = f64::from(*logit);
                 let l = if l > 0.0 { l / repetition } else { l * repetition };
                 let count = occurrences.len() as f64;
-                let l = l - f64::from(options.presence_penalty) - count * f64::from(options.frequency_penalty);
+                let l =
+                    l - f64::from(options.presence_penalty) - count * f64::from(options.frequency_penalty);
                 *logit = l as f32;
             }
         }

@@ -30,7 +30,12 @@ pub(super) fn with_scratch<R>(floats: usize, work: impl FnOnce(&mut [f32]) -> R)
 
 /// Calls `work` with each piece of rows that together make up `out`, and the row and column that the piece begins at.
 /// No piece crosses the end of a row.
-pub(super) fn pieces(out: &mut [f32], width: usize, grain: usize, work: impl Fn(usize, usize, &mut [f32]) + Sync) {
+pub(super) fn pieces(
+    out: &mut [f32],
+    width: usize,
+    grain: usize,
+    work: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
     let task = |first: usize, mut out: &mut [f32]| {
         let mut at = first;
         while !out.is_empty() {
@@ -100,13 +105,8 @@ mod tests {
     fn blocks_of_rows_cover_both_outputs() {
         let (rows, width) = (5, GRAIN / 2);
         let (mut beside, mut out) = (vec![0.0; rows * width], vec![0.0; rows * width]);
-        let block = RowBlock {
-            first: 0,
-            rows,
-            width,
-            beside: Some(&mut beside),
-            out: RowsMut::Floats(&mut out),
-        };
+        let block =
+            RowBlock { first: 0, rows, width, beside: Some(&mut beside), out: RowsMut::Floats(&mut out) };
         block.share(&|block| {
             let RowsMut::Floats(out) = block.out else { unreachable!() };
             let beside = block.beside.unwrap();
@@ -116,6 +116,8 @@ mod tests {
             }
         });
         assert!(beside.iter().all(|x| x.to_bits() == 1.0_f32.to_bits()));
-        assert!(out.chunks(width).enumerate().all(|(row, x)| x[width - 1].to_bits() == (row as f32).to_bits()));
+        assert!(
+            out.chunks(width).enumerate().all(|(row, x)| x[width - 1].to_bits() == (row as f32).to_bits())
+        );
     }
 }

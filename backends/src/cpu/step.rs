@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use super::attention::attention;
 use super::cache::LayerCache;
-use super::linear::{
-    Activations, Epilogue, LinearError, QuantizedActivations, linear, linear_quantized,
-};
+use super::linear::{Activations, Epilogue, LinearError, QuantizedActivations, linear, linear_quantized};
 use super::rope::{Rotation, rotate};
 use super::runner::Scratch;
 use super::share::{GRAIN, RowBlock, pieces};
 use super::simd::{Kernel, Simd, SimdSlices, lines, reserve_lines};
-use super::values::{RowsMut, Values, numbers, numbers_mut};
+use super::values::{RowsMut, Values, numbers_mut};
 use super::{Isa, LoadedWeights, elementwise, moe, norm};
-use crate::plan::{Element, Embed, ExpertLinear, Input, Linear, Op, Plan, Rows, Sample, SelectRows, StoreKv, ValueId};
+use crate::plan::{
+    Element, Embed, ExpertLinear, Input, Linear, Op, Plan, Rows, Sample, SelectRows, StoreKv, ValueId,
+};
 use crate::{BackendError, Batch, BatchLayout, LogitRows, StepOutput, Tap, Tokens};
 
 /// All that an operator may look at or write to.
@@ -201,7 +201,8 @@ impl Step<'_> {
         let shape = self.values.shape(op.output);
         let rows = self.values.rows(op.output);
         let mut buffer = self.values.take(op.output);
-        let selected = |row: usize| self.layout.selected[row / shape.slots] as usize * shape.slots + row % shape.slots;
+        let selected =
+            |row: usize| self.layout.selected[row / shape.slots] as usize * shape.slots + row % shape.slots;
         match shape.element {
             Element::F32 => {
                 let x = self.values.floats(op.input);
@@ -241,7 +242,8 @@ impl Step<'_> {
         let mut failed = None;
         for (sequence, asked) in self.batch.sequences.iter().enumerate() {
             let Some(options) = &asked.sample else { continue };
-            let token_rows = self.layout.first_row[sequence] as usize..self.layout.first_row[sequence + 1] as usize;
+            let token_rows =
+                self.layout.first_row[sequence] as usize..self.layout.first_row[sequence + 1] as usize;
             let sampled = match asked.tokens {
                 Tokens::Sampled(_) => Some(self.tokens[token_rows.start]),
                 Tokens::Ids(_) => None,
@@ -270,7 +272,8 @@ impl Step<'_> {
 
     /// What the step gives to its caller.
     pub(super) fn output(&mut self) -> StepOutput {
-        let taps = self.plan.taps.iter().map(|value| Tap { value: *value, data: self.values.as_numbers(*value) });
+        let taps =
+            self.plan.taps.iter().map(|value| Tap { value: *value, data: self.values.as_numbers(*value) });
         StepOutput { taps: taps.collect(), logits: self.logits(), tokens: std::mem::take(&mut self.drawn) }
     }
 

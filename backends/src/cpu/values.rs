@@ -246,9 +246,10 @@ mod tests {
         values.put(x.value, buffer);
         let columns = values.floats(x.columns(1, 2));
         assert_eq!(columns.count(), 3);
-        assert_eq!((0..3).map(|row| columns.row(row).to_vec()).collect::<Vec<_>>().concat(), [
-            1.0, 2.0, 6.0, 7.0, 11.0, 12.0
-        ]);
+        assert_eq!(
+            (0..3).map(|row| columns.row(row).to_vec()).collect::<Vec<_>>().concat(),
+            [1.0, 2.0, 6.0, 7.0, 11.0, 12.0]
+        );
         values.begin(0, 0);
         assert_eq!(values.floats(x.columns(1, 2)).span(), &[] as &[f32]);
     }
@@ -258,7 +259,8 @@ mod tests {
         let shape = Shape { element: Element::Int8Rows, ..Shape::rows_of(Rows::Tokens, 70) };
         let mut buffer = allocate(3 * 132_usize.div_ceil(64)).unwrap();
         let rows = RowsMut::new(&mut buffer, &shape, 3);
-        let (RowsMut::Codes { codes, scales }, RowsMut::Codes { codes: rest, .. }) = rows.split_at(1, 70) else {
+        let (RowsMut::Codes { codes, scales }, RowsMut::Codes { codes: rest, .. }) = rows.split_at(1, 70)
+        else {
             unreachable!()
         };
         assert_eq!((codes.len(), scales.len(), rest.len()), (128, 1, 256));

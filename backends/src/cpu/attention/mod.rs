@@ -73,7 +73,6 @@ struct Shape<'a> {
     /// Query heads per key head.
     group: usize,
     head_dim: usize,
-    kv_heads: usize,
     /// Queries that a partial result has room for.
     slot_queries: usize,
 }
@@ -145,7 +144,14 @@ fn window_start(op: &Attention, end: usize) -> usize {
 
 impl AttentionScratch {
     /// Cuts the work into tasks.
-    fn cut(&mut self, op: &Attention, layout: &BatchLayout, kv_heads: usize, rows_per_block: usize, unit: usize) {
+    fn cut(
+        &mut self,
+        op: &Attention,
+        layout: &BatchLayout,
+        kv_heads: usize,
+        rows_per_block: usize,
+        unit: usize,
+    ) {
         self.blocks.clear();
         self.tasks.clear();
         for sequence in 0..layout.first_row.len() - 1 {
@@ -192,7 +198,7 @@ pub(super) fn attention(
     let slot_queries = scratch.blocks.iter().map(|block| block.rows.len()).max().unwrap_or(0) * group;
     let mut buffer = values.take(op.output);
     let query = values.floats(op.query);
-    let shape = Shape { op, query, positions: &layout.position, group, head_dim, kv_heads, slot_queries };
+    let shape = Shape { op, query, positions: &layout.position, group, head_dim, slot_queries };
     let AttentionScratch { blocks, tasks, partials } = scratch;
     let partials = reserve_lines(partials, tasks.len() * shape.slot_lines());
     let run = |(task, slot): (&Task, &mut [Line])| {
