@@ -269,4 +269,3 @@ impl SequenceStep {
 fn at_most(what: &'static str, got: usize, limit: usize) -> Result<(), BatchError> {
     if got <= limit { Ok(()) } else { Err(BatchError::TooMany { what, got, limit }) }
 }
-

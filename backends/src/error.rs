@@ -28,7 +28,9 @@ pub enum BackendError {
     TooFarAhead,
     #[error("there is no cache page {page}; the cache has {pages}")]
     NoSuchPage { page: u32, pages: usize },
-    #[error("the logits of sequence {sequence} are not finite: the weights or the cache are damaged, or the model overflows in this format")]
+    #[error(
+        "the logits of sequence {sequence} are not finite: the weights or the cache are damaged, or the model overflows in this format"
+    )]
     NotFinite { sequence: usize },
     #[error("the cache options are not usable: {0}")]
     CacheOptions(String),

@@ -83,9 +83,10 @@ impl Sampling {
         if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
             return fault("the repetition penalty", self.repetition_penalty, "a number above 0");
         }
-        for (name, value) in
-            [("the presence penalty", self.presence_penalty), ("the frequency penalty", self.frequency_penalty)]
-        {
+        for (name, value) in [
+            ("the presence penalty", self.presence_penalty),
+            ("the frequency penalty", self.frequency_penalty),
+        ] {
             if !value.is_finite() {
                 return fault(name, value, "a finite number");
             }

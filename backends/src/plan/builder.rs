@@ -197,14 +197,14 @@ impl PlanBuilder {
         bias: Option<WeightVector>,
         epsilon: f32,
     ) -> Columns {
-        let norm =
-            Norm { kind: NormKind::Layer, weight: Some(weight), bias, epsilon, ..plain_norm(input) };
+        let norm = Norm { kind: NormKind::Layer, weight: Some(weight), bias, epsilon, ..plain_norm(input) };
         self.norm(input, norm)
     }
 
-    fn norm(&mut self, input: Columns, norm: Norm) -> Columns {
+    fn norm(&mut self, input: Columns, mut norm: Norm) -> Columns {
         let output = self.like(input, "norm");
-        self.push("norm", Op::Norm(Norm { output: output.value, ..norm }));
+        norm.output = output.value;
+        self.push("norm", Op::Norm(norm));
         output
     }
 
@@ -252,11 +252,12 @@ impl PlanBuilder {
 
     /// Writes keys and values to the cache, then attends as the attributes of `attention` say; its
     /// `output` is ignored and a fresh one returned.
-    pub fn attend(&mut self, key: Columns, value: Columns, attention: Attention) -> Columns {
+    pub fn attend(&mut self, key: Columns, value: Columns, mut attention: Attention) -> Columns {
         let cache = attention.cache;
         self.push("store_kv", Op::StoreKv(StoreKv { key, value, cache, rotate: None }));
         let output = self.like(attention.query, "attended");
-        self.push("attention", Op::Attention(Attention { output: output.value, ..attention }));
+        attention.output = output.value;
+        self.push("attention", Op::Attention(attention));
         output
     }
 
@@ -338,8 +339,7 @@ impl PlanBuilder {
         let width = rows.checked_div(experts).unwrap_or(0);
         let name = self.matrix_name(matrix);
         let output = self.shaped(input, |s| Shape { slots: routed.experts.width, width, ..s }, &name);
-        let op =
-            ExpertLinear { input, chosen: routed.experts, matrix, experts, bias, output: output.value };
+        let op = ExpertLinear { input, chosen: routed.experts, matrix, experts, bias, output: output.value };
         self.push(&name, Op::ExpertLinear(op));
         output
     }
@@ -347,8 +347,7 @@ impl PlanBuilder {
     /// The weighted sum of what the chosen experts gave.
     pub fn expert_combine(&mut self, input: Columns, routed: Routed) -> Columns {
         let output = self.shaped(input, |shape| Shape { slots: 1, ..shape }, "combined");
-        let op =
-            ExpertCombine { input, weights: routed.weights, residual: None, output: output.value };
+        let op = ExpertCombine { input, weights: routed.weights, residual: None, output: output.value };
         self.push("combine", Op::ExpertCombine(op));
         output
     }

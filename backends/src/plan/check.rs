@@ -42,7 +42,8 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
     check_tables(plan)?;
     let mut defined = vec![false; plan.values.len()];
     for node in &plan.nodes {
-        let unsound = |fault| PlanError::Unsound { node: format!("{} ({})", node.name, node.op.name()), fault };
+        let unsound =
+            |fault| PlanError::Unsound { node: format!("{} ({})", node.name, node.op.name()), fault };
         for operand in node.op.inputs() {
             let known = defined.get(operand.value.index()).copied().unwrap_or(false);
             require(known, || format!("reads {} before it is written", operand.value)).map_err(unsound)?;
@@ -271,7 +272,8 @@ impl Scope<'_> {
     fn store_kv(&self, o: &StoreKv) -> Verdict {
         self.alike(o.key, o.value)?;
         let shape = self.float(o.key)?;
-        let cache = self.plan.caches.get(o.cache.index()).ok_or_else(|| format!("{} does not exist", o.cache))?;
+        let cache =
+            self.plan.caches.get(o.cache.index()).ok_or_else(|| format!("{} does not exist", o.cache))?;
         let expected = Shape::rows_of(Rows::Tokens, cache.kv_heads.saturating_mul(cache.head_dim));
         require(shape == expected, || format!("{shape} into a cache of {expected}"))?;
         if let Some(rotate) = &o.rotate {
@@ -283,8 +285,9 @@ impl Scope<'_> {
     }
 
     fn attention(&self, o: &Attention) -> Verdict {
-        let cache = self.plan.caches.get(o.cache.index()).ok_or_else(|| format!("{} does not exist", o.cache))?;
-        require(o.heads > 0 && cache.kv_heads > 0 && o.heads % cache.kv_heads == 0, || {
+        let cache =
+            self.plan.caches.get(o.cache.index()).ok_or_else(|| format!("{} does not exist", o.cache))?;
+        require(o.heads > 0 && cache.kv_heads > 0 && o.heads.is_multiple_of(cache.kv_heads), || {
             format!("{} query heads over {} key heads", o.heads, cache.kv_heads)
         })?;
         let expected = Shape::rows_of(Rows::Tokens, o.heads.saturating_mul(cache.head_dim));

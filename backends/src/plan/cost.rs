@@ -168,8 +168,7 @@ impl Plan {
                 let layout = cache.layout(&step.cache);
                 cost.cache_bytes_read = layout.bytes_per_token() as f64 * step.attended_positions(window);
                 // A product with the key and one with the value, per head and pair.
-                cost.operations =
-                    4.0 * (o.heads * cache.head_dim) as f64 * step.attended_pairs(window);
+                cost.operations = 4.0 * (o.heads * cache.head_dim) as f64 * step.attended_pairs(window);
             }
             Op::Gated(o) => cost.operations = elementwise(o.gate, 5.0),
             Op::Activate(o) => cost.operations = elementwise(o.input, 4.0),

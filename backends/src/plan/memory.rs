@@ -211,9 +211,8 @@ mod tests {
         let plan = plan.finish().unwrap();
         let memory = MemoryPlan::new(&plan, &BatchLimits::default());
         let last = plan.last_uses();
-        let born = |v: usize| {
-            plan.nodes.iter().position(|n| n.op.outputs().iter().any(|o| o.index() == v)).unwrap()
-        };
+        let born =
+            |v: usize| plan.nodes.iter().position(|n| n.op.outputs().iter().any(|o| o.index() == v)).unwrap();
         for a in 0..plan.values.len() {
             for b in a + 1..plan.values.len() {
                 let apart = last[a] <= born(b) || last[b] <= born(a);

@@ -19,16 +19,19 @@ mod builder;
 pub mod check;
 mod cost;
 mod display;
-// mod fusion;
+mod fusion;
 mod memory;
 mod ops;
 mod rope;
 mod value;
 
-pub use builder::{Columns, ExpertOutput, Linear as LinearWeights, PlanBuilder, Routed, Weight, WeightVector};
+pub use builder::{
+    Columns, ExpertOutput, Linear as LinearWeights, PlanBuilder, Routed, Weight, WeightVector,
+};
 pub use check::PlanError;
 pub use cost::{Cost, StepShape};
-// pub use fusion::{Fusion, FusionSet};
+pub use display::Listing;
+pub use fusion::{Fusion, FusionSet};
 pub use memory::{BatchLimits, Footprint, MemoryPlan};
 pub use ops::*;
 pub use rope::{RopeLayout, RopeScaling, RopeSpec};

@@ -285,8 +285,29 @@ impl Op {
         }
     }
 
-    /// The operands it reads, mutable so that a rewrite can point them elsewhere.
-    pub fn inputs_mut(&mut self) -> Vec<&mut Operand> {
+    /// The operands it reads.
+    pub fn inputs(&self) -> Vec<Operand> {
+        // One list serves readers and rewriters; the clone is a few words, and steps never come here.
+        self.clone().inputs_mut().into_iter().map(|operand| *operand).collect()
+    }
+
+    /// The values it writes.
+    pub fn outputs(&self) -> Vec<ValueId> {
+        self.clone().outputs_mut().into_iter().map(|value| *value).collect()
+    }
+
+    /// The weight matrix it multiplies with or looks up.
+    pub fn matrix(&self) -> Option<MatrixId> {
+        self.clone().matrix_mut().copied()
+    }
+
+    /// The weight vectors it reads.
+    pub fn vectors(&self) -> Vec<VectorId> {
+        self.clone().vectors_mut().into_iter().map(|vector| *vector).collect()
+    }
+
+    /// The operands it reads, for rewrites that point them elsewhere.
+    pub(super) fn inputs_mut(&mut self) -> Vec<&mut Operand> {
         match self {
             Self::Input(_) | Self::Embed(_) => vec![],
             Self::Norm(o) => [Some(&mut o.input), o.add.as_mut()].into_iter().flatten().collect(),
@@ -313,53 +334,44 @@ impl Op {
         }
     }
 
-    /// The operands it reads.
-    pub fn inputs(&self) -> Vec<Operand> {
-        // One list of operands serves both; the clone is a few words and plans are small.
-        self.clone().inputs_mut().into_iter().map(|operand| *operand).collect()
-    }
-
-    /// The values it writes.
-    pub fn outputs(&self) -> Vec<ValueId> {
+    pub(super) fn outputs_mut(&mut self) -> Vec<&mut ValueId> {
         match self {
-            Self::Input(o) => vec![o.output],
-            Self::Embed(o) => vec![o.output],
-            Self::Norm(o) => [o.sum, Some(o.output)].into_iter().flatten().collect(),
-            Self::Linear(o) => vec![o.output],
-            Self::Rope(o) => vec![o.output],
-            Self::StoreKv(o) => o.rotate.iter().map(|r| r.output).collect(),
-            Self::Attention(o) => vec![o.output],
-            Self::Gated(o) => vec![o.output],
-            Self::Activate(o) => vec![o.output],
-            Self::Add(o) => vec![o.output],
-            Self::Scale(o) => vec![o.output],
-            Self::Softcap(o) => vec![o.output],
-            Self::Route(o) => vec![o.experts, o.weights],
-            Self::ExpertLinear(o) => vec![o.output],
-            Self::ExpertCombine(o) => vec![o.output],
-            Self::SelectRows(o) => vec![o.output],
-            Self::Sample(o) => vec![o.output],
+            Self::Input(o) => vec![&mut o.output],
+            Self::Embed(o) => vec![&mut o.output],
+            Self::Norm(o) => [o.sum.as_mut(), Some(&mut o.output)].into_iter().flatten().collect(),
+            Self::Linear(o) => vec![&mut o.output],
+            Self::Rope(o) => vec![&mut o.output],
+            Self::StoreKv(o) => o.rotate.iter_mut().map(|r| &mut r.output).collect(),
+            Self::Attention(o) => vec![&mut o.output],
+            Self::Gated(o) => vec![&mut o.output],
+            Self::Activate(o) => vec![&mut o.output],
+            Self::Add(o) => vec![&mut o.output],
+            Self::Scale(o) => vec![&mut o.output],
+            Self::Softcap(o) => vec![&mut o.output],
+            Self::Route(o) => vec![&mut o.experts, &mut o.weights],
+            Self::ExpertLinear(o) => vec![&mut o.output],
+            Self::ExpertCombine(o) => vec![&mut o.output],
+            Self::SelectRows(o) => vec![&mut o.output],
+            Self::Sample(o) => vec![&mut o.output],
         }
     }
 
-    /// The weight matrix it multiplies with or looks up.
-    pub fn matrix(&self) -> Option<MatrixId> {
+    pub(super) fn matrix_mut(&mut self) -> Option<&mut MatrixId> {
         match self {
-            Self::Embed(o) => Some(o.table),
-            Self::Linear(o) => Some(o.matrix),
-            Self::ExpertLinear(o) => Some(o.matrix),
+            Self::Embed(o) => Some(&mut o.table),
+            Self::Linear(o) => Some(&mut o.matrix),
+            Self::ExpertLinear(o) => Some(&mut o.matrix),
             _ => None,
         }
     }
 
-    /// The weight vectors it reads.
-    pub fn vectors(&self) -> Vec<VectorId> {
+    pub(super) fn vectors_mut(&mut self) -> Vec<&mut VectorId> {
         match self {
-            Self::Norm(o) => [o.weight, o.bias].into_iter().flatten().collect(),
-            Self::Linear(o) => o.bias.into_iter().collect(),
-            Self::Attention(o) => o.sinks.into_iter().collect(),
-            Self::Route(o) => o.selection_bias.into_iter().collect(),
-            Self::ExpertLinear(o) => o.bias.into_iter().collect(),
+            Self::Norm(o) => [o.weight.as_mut(), o.bias.as_mut()].into_iter().flatten().collect(),
+            Self::Linear(o) => o.bias.iter_mut().collect(),
+            Self::Attention(o) => o.sinks.iter_mut().collect(),
+            Self::Route(o) => o.selection_bias.iter_mut().collect(),
+            Self::ExpertLinear(o) => o.bias.iter_mut().collect(),
             _ => vec![],
         }
     }

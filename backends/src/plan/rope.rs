@@ -9,9 +9,9 @@ use std::f64::consts::PI;
 /// Which elements of a head form a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
-    /// Element i with element i + rotary_dim/2.
+    /// Element i with element `i + rotary_dim / 2`.
     Halves,
-    /// Element 2i with element 2i + 1.
+    /// Element `2i` with element `2i + 1`.
     Interleaved,
 }
 
@@ -20,9 +20,16 @@ pub enum RopeLayout {
 pub enum RopeScaling {
     None,
     /// Positions divided by `factor`.
-    Linear { factor: f64 },
+    Linear {
+        factor: f64,
+    },
     /// Low frequencies divided by `factor`, high ones kept, a linear blend between.
-    Llama3 { factor: f64, low_frequency: f64, high_frequency: f64, original_context: f64 },
+    Llama3 {
+        factor: f64,
+        low_frequency: f64,
+        high_frequency: f64,
+        original_context: f64,
+    },
     /// "NTK by parts": like `Llama3`, with the blend over dimensions and a factor on the result.
     /// `magnitude` overrides the paper's `0.1·ln(factor) + 1`; `truncate` rounds the blend's borders
     /// outwards to whole dimensions.
@@ -35,7 +42,10 @@ pub enum RopeScaling {
         truncate: bool,
     },
     /// A divisor for each frequency and a factor on the result, as stated by the checkpoint.
-    PerFrequency { divisors: Vec<f64>, magnitude: f64 },
+    PerFrequency {
+        divisors: Vec<f64>,
+        magnitude: f64,
+    },
 }
 
 /// A rotation: `rotary_dim` leading elements of each head of `head_dim` are turned, the rest passes.
@@ -56,7 +66,7 @@ impl RopeSpec {
 
     /// What is wrong with the numbers, if anything.
     pub(super) fn fault(&self) -> Option<String> {
-        if self.rotary_dim == 0 || self.rotary_dim % 2 != 0 || self.rotary_dim > self.head_dim {
+        if self.rotary_dim == 0 || !self.rotary_dim.is_multiple_of(2) || self.rotary_dim > self.head_dim {
             return Some(format!("rotary size {} does not fit heads of {}", self.rotary_dim, self.head_dim));
         }
         if let RopeScaling::PerFrequency { divisors, .. } = &self.scaling
