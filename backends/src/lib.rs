@@ -97,6 +97,10 @@ pub trait Backend: Send + Sync {
     /// Why devices that one might expect are not listed.
     fn unavailable(&self) -> Vec<Unavailable>;
 
+    /// Measures how many bytes per second a plain read of the device's memory reaches: the floor under
+    /// every step. Takes about a second.
+    fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError>;
+
     /// Loads the weights and reserves everything that steps will need.
     fn prepare(
         &self,

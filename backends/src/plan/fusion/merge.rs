@@ -5,12 +5,13 @@ use crate::plan::{Matrix, MatrixId, MatrixPart, Op, Operand, Plan, Shape, Value,
 
 /// See [`Fusion::MergeProjections`](super::Fusion::MergeProjections).
 pub(super) fn merge_projections(plan: &mut Plan) {
+    let mut uses = Uses::of(plan);
     let mut at = 0;
     while at < plan.nodes.len() {
-        let uses = Uses::of(plan);
         let group = siblings(plan, &uses, at);
         if group.len() > 1 {
             merge(plan, &group);
+            uses = Uses::of(plan);
         }
         at += 1;
     }
@@ -18,11 +19,20 @@ pub(super) fn merge_projections(plan: &mut Plan) {
 
 /// The node and those after it that may share a matrix with it.
 fn siblings(plan: &Plan, uses: &Uses, at: usize) -> Vec<usize> {
-    if !mergeable(plan, uses, at) {
+    let Some(input) = projected(&plan.nodes[at].op).filter(|_| mergeable(plan, uses, at)) else {
         return vec![];
+    };
+    let readers = uses.consumers[input.value.index()].iter().copied().filter(|reader| *reader >= at);
+    readers.filter(|other| mergeable(plan, uses, *other) && alike(plan, at, *other)).collect()
+}
+
+/// What a projection multiplies with its matrix.
+const fn projected(op: &Op) -> Option<Operand> {
+    match op {
+        Op::Linear(o) => Some(o.input),
+        Op::ExpertLinear(o) => Some(o.input),
+        _ => None,
     }
-    let same = |other: &usize| mergeable(plan, uses, *other) && alike(plan, at, *other);
-    (at..plan.nodes.len()).filter(same).collect()
 }
 
 /// Whether a node is a plain projection whose matrix and result are its own.
@@ -35,8 +45,8 @@ fn mergeable(plan: &Plan, uses: &Uses, at: usize) -> bool {
         Op::ExpertLinear(o) => o.bias.is_none(),
         _ => false,
     };
-    let users = plan.nodes.iter().filter(|node| node.op.matrix() == op.matrix()).count();
-    plain && users == 1 && op.outputs().iter().all(|v| !uses.handed_out[v.index()])
+    let own_matrix = op.matrix().is_some_and(|matrix| uses.matrix_users[matrix.index()] == 1);
+    plain && own_matrix && op.outputs().iter().all(|v| !uses.handed_out[v.index()])
 }
 
 /// Whether two projections could be one.

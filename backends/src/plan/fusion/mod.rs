@@ -119,6 +119,8 @@ struct Uses {
     producer: Vec<Option<usize>>,
     consumers: Vec<Vec<usize>>,
     handed_out: Vec<bool>,
+    /// How many nodes use each matrix.
+    matrix_users: Vec<usize>,
 }
 
 impl Uses {
@@ -127,6 +129,7 @@ impl Uses {
             producer: vec![None; plan.values.len()],
             consumers: vec![vec![]; plan.values.len()],
             handed_out: vec![false; plan.values.len()],
+            matrix_users: vec![0; plan.matrices.len()],
         };
         for (index, node) in plan.nodes.iter().enumerate() {
             for output in node.op.outputs() {
@@ -134,6 +137,9 @@ impl Uses {
             }
             for operand in node.op.inputs() {
                 uses.consumers[operand.value.index()].push(index);
+            }
+            if let Some(matrix) = node.op.matrix() {
+                uses.matrix_users[matrix.index()] += 1;
             }
         }
         for value in plan.taps.iter().chain(&plan.logits) {

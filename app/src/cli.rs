@@ -1,0 +1,112 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use inglenook::backend::format::{CacheFormat, WeightFormat};
+
+/// Local language models on whatever this machine has.
+///
+/// Without a command: this machine's devices, and how fast well-known models can be on them.
+#[derive(Debug, Parser)]
+#[command(name = "ingle", version, arg_required_else_help = false)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lists the devices that can run models, with what they can do.
+    Devices(DevicesArguments),
+    /// Prints a model as the list of operators that a backend runs, with shapes, buffers and bytes.
+    Plan(PlanArguments),
+    /// Measures how fast a model of a given shape reads and writes, with random weights.
+    Bench(BenchArguments),
+    /// Compares every operator on every device with exact arithmetic.
+    Selftest(SelftestArguments),
+    /// Lists the shapes that `plan` and `bench` know.
+    Shapes,
+}
+
+#[derive(Debug, Args)]
+pub struct DevicesArguments {
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A model and the formats it is kept in.
+#[derive(Debug, Args)]
+pub struct ModelArguments {
+    /// The model's shape; `ingle shapes` lists them.
+    #[arg(long, value_name = "NAME", default_value = "llama-3.2-1b")]
+    pub shape: String,
+    /// The format of the weights: f32, f16, bf16, int8 (also int8-g32, int8-g128), nf4, w8a8, or
+    /// w8a8-static:SCALE.
+    #[arg(long, value_name = "FORMAT", default_value = "int8")]
+    pub weights: WeightFormat,
+    /// The format of the embedding and the head; by default that of the weights, but int8 where these
+    /// are nf4 or w8a8.
+    #[arg(long, value_name = "FORMAT")]
+    pub embedding: Option<WeightFormat>,
+    /// The format of the cache: f16 or int8.
+    #[arg(long, value_name = "FORMAT", default_value = "f16")]
+    pub cache: CacheFormat,
+    /// Keeps all operators apart.
+    #[arg(long)]
+    pub no_fusion: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Tokens that the cache holds.
+    #[arg(long, value_name = "TOKENS", default_value_t = 4096)]
+    pub context: usize,
+    /// Token rows of the largest step.
+    #[arg(long, value_name = "ROWS", default_value_t = 512)]
+    pub rows: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// The device, as `ingle devices` names it.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub backend: String,
+    /// The kernels, as `ingle devices` names them; by default the best.
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<String>,
+    /// Tokens of the prompt.
+    #[arg(short, long, value_name = "TOKENS", default_value_t = 128)]
+    pub prompt: usize,
+    /// Tokens written after it.
+    #[arg(short = 'n', long, value_name = "TOKENS", default_value_t = 32)]
+    pub generate: usize,
+    /// Tokens in the cache before the prompt.
+    #[arg(short, long, value_name = "TOKENS", default_value_t = 0)]
+    pub depth: usize,
+    /// Sequences side by side.
+    #[arg(short, long, value_name = "SEQUENCES", default_value_t = 1)]
+    pub batch: usize,
+    /// Measured runs, after one to warm up.
+    #[arg(short, long, value_name = "RUNS", default_value_t = 3)]
+    pub repeats: usize,
+    /// Token rows of one step; longer prompts are read in several.
+    #[arg(long, value_name = "ROWS", default_value_t = 512)]
+    pub chunk: usize,
+    /// Also prints where the time goes.
+    #[arg(long)]
+    pub profile: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SelftestArguments {
+    /// Only this backend: cpu.
+    #[arg(long, value_name = "BACKEND")]
+    pub backend: Option<String>,
+}
