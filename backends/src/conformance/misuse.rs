@@ -1,0 +1,11 @@
+//! Bad input: typed errors, no panic, and a runner that computes as before.
+
+use super::target::Target;
+
+/// A check of one target: what is wrong, if anything.
+pub type Check = Box<dyn Fn(&Target<'_>) -> Result<(), String>>;
+
+/// All checks, by name.
+pub fn checks() -> Vec<(&'static str, Check)> {
+    vec![]
+}
