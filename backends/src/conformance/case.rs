@@ -191,10 +191,11 @@ impl SequenceStep {
 }
 
 /// A cache for plans that have none.
-pub const NO_CACHE: CacheOptions = CacheOptions { format: CacheFormat::F16, page_tokens: 16, pages: 1 };
+pub(crate) const NO_CACHE: CacheOptions =
+    CacheOptions { format: CacheFormat::F16, page_tokens: 16, pages: 1 };
 
 /// One sequence of `rows` tokens that mean nothing, for plans without a cache.
-pub fn plain_rows(rows: usize) -> SequenceStep {
+pub(crate) fn plain_rows(rows: usize) -> SequenceStep {
     SequenceStep {
         tokens: Tokens::Ids(vec![0; rows]),
         start: 0,
@@ -205,12 +206,12 @@ pub fn plain_rows(rows: usize) -> SequenceStep {
 }
 
 /// A batch of one plain sequence with rows for every input of the plan.
-pub fn input_batch(plan: &Plan, rows: usize, mut numbers: impl FnMut(usize) -> Vec<f32>) -> Batch {
+pub(crate) fn input_batch(plan: &Plan, rows: usize, mut numbers: impl FnMut(usize) -> Vec<f32>) -> Batch {
     Batch { sequences: vec![plain_rows(rows)], inputs: input_rows(plan, rows, &mut numbers) }
 }
 
 /// Rows for every input of the plan.
-pub fn input_rows(
+pub(crate) fn input_rows(
     plan: &Plan,
     rows: usize,
     numbers: &mut impl FnMut(usize) -> Vec<f32>,
@@ -222,41 +223,41 @@ pub fn input_rows(
 
 /// Hands out pages in random order, so that nothing works by pages lying side by side.
 #[derive(Clone, Debug)]
-pub struct PageShuffle {
+pub(crate) struct PageShuffle {
     free: Vec<u32>,
     page_tokens: usize,
 }
 
 impl PageShuffle {
-    pub fn new(cache: &CacheOptions, random: &mut Random) -> Self {
+    pub(crate) fn new(cache: &CacheOptions, random: &mut Random) -> Self {
         let mut free = (0..cache.pages as u32).collect::<Vec<_>>();
         random.shuffle(&mut free);
         Self { free, page_tokens: cache.page_tokens }
     }
 
     /// A page that nobody has.
-    pub fn page(&mut self) -> Option<u32> {
+    pub(crate) fn page(&mut self) -> Option<u32> {
         self.free.pop()
     }
 }
 
 /// A sequence that grows step by step.
 #[derive(Clone, Debug, Default)]
-pub struct Growing {
+pub(crate) struct Growing {
     pub length: u32,
     pub pages: Vec<u32>,
 }
 
 impl Growing {
     /// A sequence that begins with full pages of another, which both go on reading.
-    pub fn sharing(other: &Self, pages: usize, page_tokens: usize) -> Self {
+    pub(crate) fn sharing(other: &Self, pages: usize, page_tokens: usize) -> Self {
         let pages = other.pages.iter().take(pages).copied().collect::<Vec<_>>();
         Self { length: (pages.len() * page_tokens) as u32, pages }
     }
 
     /// The step that adds these tokens. Where the pool is empty the table stays short, and the check of
     /// the batch says so.
-    pub fn add(&mut self, tokens: Tokens, pool: &mut PageShuffle) -> SequenceStep {
+    pub(crate) fn add(&mut self, tokens: Tokens, pool: &mut PageShuffle) -> SequenceStep {
         let start = self.length;
         self.length += tokens.len() as u32;
         while self.pages.len() * pool.page_tokens < self.length as usize {
@@ -269,7 +270,7 @@ impl Growing {
     }
 
     /// The step that adds random tokens.
-    pub fn add_random(
+    pub(crate) fn add_random(
         &mut self,
         count: usize,
         vocabulary: usize,
@@ -282,7 +283,7 @@ impl Growing {
 }
 
 /// Greedy sampling for every sequence of a batch, and the last row's logits.
-pub fn greedily(mut sequences: Vec<SequenceStep>) -> Vec<SequenceStep> {
+pub(crate) fn greedily(mut sequences: Vec<SequenceStep>) -> Vec<SequenceStep> {
     for sequence in &mut sequences {
         sequence.logits = LogitRows::Last;
         sequence.sample = Some(Sampling::greedy());
@@ -292,7 +293,7 @@ pub fn greedily(mut sequences: Vec<SequenceStep>) -> Vec<SequenceStep> {
 
 /// How large the weights of a tensor are.
 #[derive(Clone, Copy, Debug)]
-pub enum Spread {
+pub(crate) enum Spread {
     /// Around 0, up to this.
     Zero(f64),
     /// Around 1, up to this.
@@ -304,7 +305,7 @@ pub enum Spread {
 /// Matrices have a variance of 1/cols on average, so that products keep the size of their inputs; each
 /// run of 32 columns has a size of its own, so that a scale of a wrong group shows. `spread` says what
 /// vectors look like by their name.
-pub fn random_weights(plan: &Plan, random: &mut Random, spread: impl Fn(&str) -> Spread) -> WeightMap {
+pub(crate) fn random_weights(plan: &Plan, random: &mut Random, spread: impl Fn(&str) -> Spread) -> WeightMap {
     let mut weights = WeightMap::default();
     for (tensor, rows, cols) in matrix_tensors(plan) {
         let bound = (3.0 / cols as f64).sqrt();
@@ -330,7 +331,7 @@ pub fn random_weights(plan: &Plan, random: &mut Random, spread: impl Fn(&str) ->
 }
 
 /// Biases lie around 0, everything else around 1.
-pub fn usual_spread(tensor: &str) -> Spread {
+pub(crate) fn usual_spread(tensor: &str) -> Spread {
     if tensor.contains("bias") { Spread::Zero(0.5) } else { Spread::One(0.5) }
 }
 

@@ -7,7 +7,7 @@ use crate::StepOutput;
 
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// The largest share of a tolerance that any number used; above 1 is a failure.
     pub share: f64,
     /// What the number was that used it.
@@ -21,13 +21,13 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    pub fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         // A share that is not a number is no small share.
         !self.faults.is_empty() || self.share.is_nan() || self.share > 1.0
     }
 
     /// Takes in another comparison of the same run.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         if other.share > self.share || other.share.is_nan() {
             self.share = other.share;
             self.at = other.at;
@@ -67,16 +67,17 @@ impl Comparison {
 }
 
 /// How much of its tolerance a number uses. What is not finite must be the same thing.
+///
+/// Results are f32, so the oracle's f64 is rounded before it is compared; tolerances have room for that.
 fn share(got: f32, value: f64, tolerance: f64) -> f64 {
+    let rounded = f64::from(value as f32);
     let got = f64::from(got);
-    // The oracle's numbers are f64: what f32 cannot hold is infinite there.
-    let rounded = value as f32;
     if !rounded.is_finite() {
-        let same = (rounded.is_nan() && got.is_nan()) || got == f64::from(rounded);
+        let same = (rounded.is_nan() && got.is_nan()) || got == rounded;
         return if same { 0.0 } else { f64::INFINITY };
     }
     // A tolerance that is no number, or has no bound, would let everything pass.
-    let difference = (got - value).abs();
+    let difference = (got - rounded).abs();
     match difference {
         _ if !tolerance.is_finite() => f64::INFINITY,
         d if d == 0.0 => 0.0,
@@ -86,7 +87,7 @@ fn share(got: f32, value: f64, tolerance: f64) -> f64 {
 }
 
 /// Compares everything that a step handed out.
-pub fn compare(got: &StepOutput, expected: &Expected, taps: &[crate::plan::ValueId]) -> Comparison {
+pub(crate) fn compare(got: &StepOutput, expected: &Expected, taps: &[crate::plan::ValueId]) -> Comparison {
     let mut found = Comparison::default();
     compare_taps(&mut found, got, expected, taps);
     let sequences = expected.draws.len();

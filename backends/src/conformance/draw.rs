@@ -14,7 +14,7 @@ use crate::sampling::{Sampling, uniform};
 
 /// What was found of a discrete result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Same,
     /// Not the oracle's, but on the other side of a border that the oracle all but touched.
     Close,
@@ -23,7 +23,7 @@ pub enum Verdict {
 
 /// One draw of the oracle, with what is needed to judge another.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Draw {
+pub(crate) struct Draw {
     /// After bias and penalties.
     logits: Numbers,
     options: Sampling,
@@ -34,7 +34,7 @@ pub struct Draw {
 
 impl Draw {
     /// `options.history` holds the tokens that the backend adds itself, too.
-    pub fn new(
+    pub(crate) fn new(
         mut logits: Numbers,
         options: Sampling,
         position: u32,
@@ -46,7 +46,7 @@ impl Draw {
         Self { logits, options, position, token, units }
     }
 
-    pub fn judge(&self, got: Option<u32>) -> Verdict {
+    pub(crate) fn judge(&self, got: Option<u32>) -> Verdict {
         match (self.token, got) {
             (right, got) if right == got => Verdict::Same,
             (Some(right), Some(got)) if (got as usize) < self.logits.values.len() => {
@@ -90,8 +90,10 @@ impl Draw {
             let scale = (values[t].abs() + values[best].abs()) / temperature;
             2.0 * (largest_tolerance / temperature) + 2.0 * a * scale + 2.0 * f
         };
-        let error = order.iter().take(kept_by_k).filter(|t| (values[**t] - values[best]) / temperature > -60.0);
-        let error = error.map(|t| exponent_unit(*t)).fold(0.0, f64::max) + 6.0 * a * (kept_by_k as f64).sqrt();
+        let error =
+            order.iter().take(kept_by_k).filter(|t| (values[**t] - values[best]) / temperature > -60.0);
+        let error =
+            error.map(|t| exponent_unit(*t)).fold(0.0, f64::max) + 6.0 * a * (kept_by_k as f64).sqrt();
         let weight = |t: &usize| ((values[*t] - values[best]) / temperature).exp();
         let weights = order.iter().take(kept_by_k).map(weight).collect::<Vec<_>>();
         let running = weights.iter().scan(0.0, |sum, w| {
@@ -217,14 +219,15 @@ mod tests {
 
     #[test]
     fn a_draw_at_a_border_may_go_either_way() {
-        // u in front of the border between two equal halves, by less than f32 can tell.
-        let u = f64::from(uniform(9, 4));
+        // u just in front of the border between two candidates, by less than f32 can tell.
+        let position = (0..).find(|p| uniform(9, *p) > 0.6).unwrap();
+        let u = f64::from(uniform(9, position));
         let weights = [u * (1.0 + 1e-9), 1.0 - u * (1.0 + 1e-9)];
         let mut logits = weights.map(f64::ln).to_vec();
         logits.push(-1.0e3);
         let options = Sampling { temperature: 1.0, seed: 9, ..Sampling::greedy() };
-        let token = draw(&logits, &options, None, 4);
-        let judge = Draw::new(exact(&logits), options, 4, token, &Numerics::F32);
+        let token = draw(&logits, &options, None, position);
+        let judge = Draw::new(exact(&logits), options, position, token, &Numerics::F32);
         assert_eq!([0, 1, 2].map(|t| judge.judge(Some(t)) != Verdict::Wrong), [true, true, false]);
     }
 }

@@ -28,7 +28,7 @@ const SAFETY: f64 = 4.0;
 
 /// What one step should give.
 #[derive(Clone, Debug)]
-pub struct Expected {
+pub(crate) struct Expected {
     pub taps: Vec<ExpectedTap>,
     /// For each sequence, its logits.
     pub logits: Vec<Numbers>,
@@ -38,7 +38,7 @@ pub struct Expected {
 
 /// What a tap should hold.
 #[derive(Clone, Debug)]
-pub struct ExpectedTap {
+pub(crate) struct ExpectedTap {
     pub name: String,
     /// Elements per row, all slots.
     pub row: usize,
@@ -47,7 +47,7 @@ pub struct ExpectedTap {
 
 /// The kinds of taps.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub(crate) enum Content {
     Numbers(Numbers),
     /// Whole numbers that leave no room.
     Indices(Vec<u32>),
@@ -57,7 +57,7 @@ pub enum Content {
 
 /// Experts, and the tap that holds their weights, where there is one.
 #[derive(Clone, Debug)]
-pub struct ExpectedChoice {
+pub(crate) struct ExpectedChoice {
     pub rows: Vec<RoutedRow>,
     pub routing: Routing,
     /// The place of the weights among the taps.
@@ -67,13 +67,13 @@ pub struct ExpectedChoice {
 
 /// Numbers and what each may differ by.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     pub values: Vec<f64>,
     pub tolerance: Vec<f64>,
 }
 
 /// What every step of a case should give on a device with these numerics.
-pub fn expectations(
+pub(crate) fn expectations(
     name: &str,
     case: &Case,
     record: &Record,

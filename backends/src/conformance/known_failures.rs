@@ -35,7 +35,7 @@ impl KnownFailure {
 }
 
 /// Whether a text fits a pattern, in which `*` stands for any text.
-pub fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };
     let mut pieces = pieces.collect::<Vec<_>>();

@@ -3,9 +3,9 @@
 use super::target::Target;
 
 /// A check of one target: what is wrong, if anything.
-pub type Check = Box<dyn Fn(&Target<'_>) -> Result<(), String>>;
+pub(crate) type Check = Box<dyn Fn(&Target<'_>) -> Result<(), String>>;
 
 /// All checks, by name.
-pub fn checks() -> Vec<(&'static str, Check)> {
+pub(crate) fn checks() -> Vec<(&'static str, Check)> {
     vec![]
 }

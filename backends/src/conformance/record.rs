@@ -12,7 +12,7 @@ use crate::{BackendError, PageCopy, Runner, StepOutput, Tokens, no_progress};
 
 /// One step of the oracle: every value, in f64.
 #[derive(Clone, Debug)]
-pub struct StepRecord {
+pub(crate) struct StepRecord {
     pub batch: Batch,
     pub layout: BatchLayout,
     /// The token of each row.
@@ -24,33 +24,33 @@ pub struct StepRecord {
 
 impl StepRecord {
     /// All numbers of a value.
-    pub fn value(&self, value: ValueId) -> &[f64] {
+    pub(crate) fn value(&self, value: ValueId) -> &[f64] {
         self.values.get(value.index()).map_or(&[], Vec::as_slice)
     }
 
     /// The numbers of an operand, without the columns between.
-    pub fn operand(&self, operand: Operand) -> Vec<f64> {
+    pub(crate) fn operand(&self, operand: Operand) -> Vec<f64> {
         let width = self.widths[operand.value.index()].max(1);
         let vectors = self.value(operand.value).chunks_exact(width);
         vectors.flat_map(|vector| &vector[operand.first..][..operand.width]).copied().collect()
     }
 
     /// Two operands, element by element.
-    pub fn pairs(&self, a: Operand, b: Operand) -> impl Iterator<Item = (f64, f64)> {
+    pub(crate) fn pairs(&self, a: Operand, b: Operand) -> impl Iterator<Item = (f64, f64)> {
         self.operand(a).into_iter().zip(self.operand(b))
     }
 }
 
 /// What happened in a run, in order.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub(crate) enum Event {
     Step(Box<StepRecord>),
     Copy(Vec<PageCopy>),
 }
 
 /// A run of the oracle.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub(crate) struct Record {
     pub plan: Arc<Plan>,
     pub weights: LoadedWeights,
     pub events: Vec<Event>,
@@ -58,14 +58,15 @@ pub struct Record {
 
 impl Record {
     /// Runs a case on the oracle and keeps everything.
-    pub fn of(name: &str, case: &Case) -> Result<Self, CaseError> {
+    pub(crate) fn of(name: &str, case: &Case) -> Result<Self, CaseError> {
         let mut events = vec![];
         let runner = run_oracle(name, case, |runner, step, _| match step {
             Step::Run(batch) | Step::Ahead(batch) => {
                 let batch = translated(batch, &case.plan, case.reference());
                 let mut recorder = Recorder::default();
                 let output = runner.step_observed(&batch, &mut recorder)?;
-                let (layout, tokens, values) = recorder.seen.unwrap_or_default();
+                // A plan has nodes, so there was something to see.
+                let Some((layout, tokens, values)) = recorder.seen else { return Ok(false) };
                 let widths = case.reference().values.iter().map(|v| v.shape.width).collect();
                 let record = StepRecord { batch, layout, tokens, output, values, widths };
                 events.push(Event::Step(Box::new(record)));
@@ -81,7 +82,7 @@ impl Record {
     }
 
     /// The steps, without the copies.
-    pub fn steps(&self) -> impl Iterator<Item = &StepRecord> {
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &StepRecord> {
         self.events.iter().filter_map(|event| match event {
             Event::Step(step) => Some(&**step),
             Event::Copy(_) => None,
@@ -93,7 +94,7 @@ impl Record {
     ///
     /// A run ends where a draw is not the recorded one and a later step goes on from it: from there on
     /// it is another text.
-    pub fn with_noise(
+    pub(crate) fn with_noise(
         &self,
         name: &str,
         case: &Case,
@@ -119,7 +120,7 @@ impl Record {
 }
 
 /// Whether the step after this one reads a token that this one drew.
-pub fn goes_on_from_draws(case: &Case, step: usize) -> bool {
+pub(crate) fn goes_on_from_draws(case: &Case, step: usize) -> bool {
     let next = case.batches().nth(step + 1);
     next.is_some_and(|batch| batch.sequences.iter().any(|s| matches!(s.tokens, Tokens::Sampled(_))))
 }
@@ -145,7 +146,7 @@ fn run_oracle(
 }
 
 /// A batch for one plan as a batch for another with the same inputs in the same order.
-pub fn translated(batch: &Batch, from: &Plan, to: &Plan) -> Batch {
+pub(crate) fn translated(batch: &Batch, from: &Plan, to: &Plan) -> Batch {
     let ids = from.inputs().zip(to.inputs()).collect::<Vec<_>>();
     let inputs = batch.inputs.iter().map(|rows| {
         let value = ids.iter().find(|(id, _)| *id == rows.value).map_or(rows.value, |(_, id)| *id);

@@ -80,7 +80,8 @@ impl Report {
             self.missing.iter().map(|m| format!("{m} must be tested and is not there")).collect::<Vec<_>>();
         for target in &self.targets {
             for group in &target.groups {
-                let line = |kind: &str, f: &Failure| format!("{}: {} {kind}: {}", target.target, f.case, f.what);
+                let line =
+                    |kind: &str, f: &Failure| format!("{}: {} {kind}: {}", target.target, f.case, f.what);
                 problems.extend(group.failures.iter().map(|f| line("fails", f)));
                 problems.extend(group.unexpected_passes.iter().map(|f| line("passes, known to fail", f)));
             }

@@ -1,5 +1,6 @@
 //! Runs cases on targets and judges them.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::target::{ExpectedTarget, Target, targets};
 use crate::{Backend, BackendError, Batch, Numerics, Runner, StepOutput, Ticket, no_progress};
 
 /// A run of the conformance tests: what is tested, and what is known of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Conformance<'a> {
     pub backends: Vec<&'a dyn Backend>,
     pub known_failures: Vec<KnownFailure>,
@@ -22,6 +23,13 @@ pub struct Conformance<'a> {
     pub only: Option<String>,
     /// Targets that must be there.
     pub expected: Vec<ExpectedTarget>,
+}
+
+impl fmt::Debug for Conformance<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.backends.iter().map(|backend| backend.name()).collect::<Vec<_>>();
+        write!(f, "Conformance({names:?}, {:?}, {:?})", self.only, self.known_failures)
+    }
 }
 
 impl<'a> Conformance<'a> {

@@ -28,7 +28,7 @@ impl fmt::Display for Target<'_> {
 }
 
 /// All that there is to test.
-pub fn targets<'a>(backends: &[&'a dyn Backend]) -> Vec<Target<'a>> {
+pub(crate) fn targets<'a>(backends: &[&'a dyn Backend]) -> Vec<Target<'a>> {
     let mut targets = vec![];
     for backend in backends {
         for device in backend.devices() {

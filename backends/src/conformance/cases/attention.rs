@@ -1,6 +1,7 @@
 //! Attention and the cache under it: head counts and sizes, page sizes and formats, pages in any order,
 //! windows, caps, sinks, shared prefixes, one sequence and a hundred, long contexts.
 
+use crate::CacheOptions;
 use crate::batch::{Batch, SequenceStep, Tokens};
 use crate::conformance::case::{
     Case, CaseSpec, Group, Growing, PageShuffle, Spread, Step, input_rows, random_weights,
@@ -10,7 +11,6 @@ use crate::format::CacheFormat;
 use crate::plan::{
     Attention, Op, Plan, PlanBuilder, PlanError, RopeLayout, RopeSpec, RotateQuery, Rows, Shape, StoreKv,
 };
-use crate::CacheOptions;
 
 /// Heads, pages and attributes of one layer.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +99,12 @@ pub(super) fn cases() -> Vec<CaseSpec> {
         try_out(format!("everything {format}"), all, MIXED);
         let long = Layer { heads: 4, kv_heads: 1, dim: 8, page_tokens: 16, ..plain };
         try_out(format!("long {format}"), long, &[&[700], &[780], &[1], &[1], &[5]]);
-        let many_pages = Layer { heads: 2, kv_heads: 2, page_tokens: 4, sinks: true, window: Some(600), ..long };
+        let many_pages =
+            Layer { heads: 2, kv_heads: 2, page_tokens: 4, sinks: true, window: Some(600), ..long };
         try_out(format!("long with window {format}"), many_pages, &[&[500], &[500], &[1], &[7]]);
+    }
+    for format in [CacheFormat::F16, CacheFormat::Int8] {
+        let plain = Layer { format, ..PLAIN };
         cases.push(CaseSpec::new(Group::Attention, format!("100 sequences {format}"), move |random| {
             Layer { page_tokens: 4, dim: 8, ..plain }.hundred(random)
         }));
@@ -124,7 +128,11 @@ impl Layer {
         let (q_width, kv_width) = (self.heads * self.dim, self.kv_heads * self.dim);
         let (q, k, v) = if self.merged {
             let all = plan.input("qkv", q_width + 2 * kv_width);
-            (all.columns(0, q_width), all.columns(q_width, kv_width), all.columns(q_width + kv_width, kv_width))
+            (
+                all.columns(0, q_width),
+                all.columns(q_width, kv_width),
+                all.columns(q_width + kv_width, kv_width),
+            )
         } else {
             (plan.input("q", q_width), plan.input("k", kv_width), plan.input("v", kv_width))
         };

@@ -5,9 +5,7 @@ use crate::conformance::case::{
 };
 use crate::conformance::random::Random;
 use crate::format::{ActivationScale, WeightFormat};
-use crate::plan::{
-    Columns, Element, Function, Gated, Op, Plan, PlanBuilder, PlanError, Rows, Shape,
-};
+use crate::plan::{Columns, Element, Function, Gated, Op, Plan, PlanBuilder, PlanError, Rows, Shape};
 
 const FUNCTIONS: [Function; 7] = [
     Function::Silu,
@@ -112,9 +110,8 @@ fn with_function(
 }
 
 /// Numbers at which functions bend, vanish or overflow.
-const HARD: [f32; 16] = [
-    0.0, -0.0, 1.0, -1.0, 88.7, -88.7, 104.0, -104.0, 1e-8, -1e-8, 1e-30, 5.5, -5.5, 1e4, -1e4, 0.3,
-];
+const HARD: [f32; 16] =
+    [0.0, -0.0, 1.0, -1.0, 88.7, -88.7, 104.0, -104.0, 1e-8, -1e-8, 1e-30, 5.5, -5.5, 1e4, -1e4, 0.3];
 
 fn case(plan: Plan, random: &mut Random) -> Result<Case, PlanError> {
     let mut steps = vec![];
@@ -160,11 +157,7 @@ fn quantized_gate(
 }
 
 /// Int8 rows straight into a product, beside the unfused form on the oracle.
-fn into_product(
-    function: Function,
-    scale: ActivationScale,
-    random: &mut Random,
-) -> Result<Case, PlanError> {
+fn into_product(function: Function, scale: ActivationScale, random: &mut Random) -> Result<Case, PlanError> {
     let build = |fused: bool| {
         let mut plan = PlanBuilder::new();
         let x = plan.input("x", 150);

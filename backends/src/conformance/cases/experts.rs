@@ -23,9 +23,7 @@ pub(super) fn cases() -> Vec<CaseSpec> {
                     let mut name = format!("route {scoring:?} {top_k} of {experts}");
                     name += if renormalize { " renormalized" } else { "" };
                     name += if biased { " biased" } else { "" };
-                    cases.push(CaseSpec::new(Group::Experts, &name, move |random| {
-                        route.case(false, random)
-                    }));
+                    cases.push(CaseSpec::new(Group::Experts, &name, move |random| route.case(false, random)));
                     if !biased {
                         cases.push(CaseSpec::new(Group::Experts, format!("{name} ties"), move |random| {
                             route.case(true, random)
@@ -111,7 +109,7 @@ fn mixture_plan(format: WeightFormat, bias: bool) -> Result<Plan, PlanError> {
         selection_bias: None,
     };
     let routed = plan.route(logits, how);
-    let mut expert = |plan: &mut PlanBuilder, name: &str, rows: usize, cols: usize| LinearWeights {
+    let expert = |plan: &mut PlanBuilder, name: &str, rows: usize, cols: usize| LinearWeights {
         matrix: plan.matrix(name, EXPERTS * rows, cols, format),
         bias: bias.then(|| plan.vector(format!("{name}.bias"), EXPERTS * rows)),
     };
@@ -127,8 +125,12 @@ fn mixture_plan(format: WeightFormat, bias: bool) -> Result<Plan, PlanError> {
     plan.push("combine", Op::ExpertCombine(combine));
     let scaled = plan.scale(added, 0.5);
     let in_place = plan.value("in place", Shape::rows_of(Rows::Tokens, hidden));
-    let combine =
-        ExpertCombine { input: down, weights: routed.weights, residual: Some(scaled), output: in_place.value };
+    let combine = ExpertCombine {
+        input: down,
+        weights: routed.weights,
+        residual: Some(scaled),
+        output: in_place.value,
+    };
     plan.push("combine", Op::ExpertCombine(combine));
     for value in [routed.experts, routed.weights, up, down, plain, added, in_place] {
         plan.tap(value);

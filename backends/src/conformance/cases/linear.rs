@@ -113,8 +113,10 @@ impl Epilogue {
         let has_bias =
             matches!(self, Self::Bias | Self::BiasAndFactor | Self::Everything | Self::ColumnsAndEverything);
         let bias = has_bias.then(|| plan.vector("bias", n));
-        let has_factor =
-            matches!(self, Self::Factor | Self::BiasAndFactor | Self::Everything | Self::ColumnsAndEverything);
+        let has_factor = matches!(
+            self,
+            Self::Factor | Self::BiasAndFactor | Self::Everything | Self::ColumnsAndEverything
+        );
         let residual = match self {
             Self::Bias | Self::Factor | Self::BiasAndFactor | Self::Columns => None,
             Self::Residual | Self::Everything | Self::ColumnsAndEverything => {

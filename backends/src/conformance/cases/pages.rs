@@ -43,7 +43,7 @@ fn branch(cache: CacheOptions, ahead: bool, random: &mut Random) -> Result<Case,
     let weights = random_weights(&plan, random, |_| Spread::Zero(1.0));
     let mut pool = PageShuffle::new(&cache, random);
     let (mut trunk, mut steps) = (Growing::default(), vec![]);
-    let mut run = |sequences: Vec<crate::batch::SequenceStep>, random: &mut Random| {
+    let run = |sequences: Vec<crate::batch::SequenceStep>, random: &mut Random| {
         let rows = sequences.iter().map(|s| s.tokens.len()).sum();
         let batch =
             Batch { sequences, inputs: input_rows(&plan, rows, &mut |count| random.normals(count, 1.0)) };

@@ -1,8 +1,8 @@
 //! Rotation: every scaling, both layouts, whole and part of the head, near and far positions.
 
+use crate::batch::Batch;
 use crate::conformance::case::{Case, CaseSpec, Group, NO_CACHE, Step, input_rows, plain_rows};
 use crate::conformance::random::Random;
-use crate::batch::Batch;
 use crate::plan::{PlanBuilder, PlanError, RopeLayout, RopeScaling, RopeSpec};
 use crate::weights::WeightMap;
 

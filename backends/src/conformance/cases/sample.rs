@@ -7,47 +7,59 @@ use crate::plan::{Plan, PlanBuilder, PlanError};
 use crate::sampling::Sampling;
 use crate::weights::WeightMap;
 
-const WARM: Sampling = Sampling { temperature: 0.9, ..Sampling::greedy() };
+/// Not greedy, nothing else.
+fn warm() -> Sampling {
+    Sampling { temperature: 0.9, ..Sampling::greedy() }
+}
 
 /// What varies, by name. History and seeds are filled in for each sequence.
 fn options(vocabulary: usize) -> Vec<(&'static str, Sampling)> {
     let last = vocabulary as u32 - 1;
     vec![
         ("greedy", Sampling::greedy()),
-        ("greedy with penalties", Sampling {
-            repetition_penalty: 1.3,
-            presence_penalty: 0.4,
-            frequency_penalty: 0.2,
-            ..Sampling::greedy()
-        }),
+        (
+            "greedy with penalties",
+            Sampling {
+                repetition_penalty: 1.3,
+                presence_penalty: 0.4,
+                frequency_penalty: 0.2,
+                ..Sampling::greedy()
+            },
+        ),
         ("greedy with bias", Sampling { bias: vec![(last, 2.5), (0, -1.0)], ..Sampling::greedy() }),
-        ("warm", WARM),
-        ("hot", Sampling { temperature: 3.0, ..WARM }),
-        ("nearly greedy", Sampling { temperature: 0.01, ..WARM }),
-        ("top-k 1", Sampling { top_k: 1, ..WARM }),
-        ("top-k 5", Sampling { top_k: 5, ..WARM }),
-        ("top-k 256", Sampling { top_k: 256, ..WARM }),
-        ("top-p", Sampling { top_p: 0.8, ..WARM }),
-        ("tiny top-p", Sampling { top_p: 1e-6, ..WARM }),
-        ("min-p", Sampling { min_p: 0.1, ..WARM }),
-        ("min-p 1", Sampling { min_p: 1.0, ..WARM }),
-        ("all filters", Sampling { top_k: 40, top_p: 0.95, min_p: 0.05, ..WARM }),
-        ("repetition below 1", Sampling { repetition_penalty: 0.8, ..WARM }),
-        ("frequency", Sampling { frequency_penalty: -0.3, presence_penalty: 0.1, ..WARM }),
-        ("forbidden", Sampling {
-            bias: if vocabulary > 1 { vec![(0, f32::NEG_INFINITY), (last, 1.5)] } else { vec![] },
-            ..WARM
-        }),
-        ("everything", Sampling {
-            top_k: 40,
-            top_p: 0.9,
-            min_p: 0.02,
-            repetition_penalty: 1.1,
-            presence_penalty: 0.2,
-            frequency_penalty: 0.1,
-            bias: vec![(0, 1.0), (last, -1.0), (0, 0.5)],
-            ..WARM
-        }),
+        ("warm", warm()),
+        ("hot", Sampling { temperature: 3.0, ..warm() }),
+        ("nearly greedy", Sampling { temperature: 0.01, ..warm() }),
+        ("top-k 1", Sampling { top_k: 1, ..warm() }),
+        ("top-k 5", Sampling { top_k: 5, ..warm() }),
+        ("top-k 256", Sampling { top_k: 256, ..warm() }),
+        ("top-p", Sampling { top_p: 0.8, ..warm() }),
+        ("tiny top-p", Sampling { top_p: 1e-6, ..warm() }),
+        ("min-p", Sampling { min_p: 0.1, ..warm() }),
+        ("min-p 1", Sampling { min_p: 1.0, ..warm() }),
+        ("all filters", Sampling { top_k: 40, top_p: 0.95, min_p: 0.05, ..warm() }),
+        ("repetition below 1", Sampling { repetition_penalty: 0.8, ..warm() }),
+        ("frequency", Sampling { frequency_penalty: -0.3, presence_penalty: 0.1, ..warm() }),
+        (
+            "forbidden",
+            Sampling {
+                bias: if vocabulary > 1 { vec![(0, f32::NEG_INFINITY), (last, 1.5)] } else { vec![] },
+                ..warm()
+            },
+        ),
+        (
+            "everything",
+            Sampling {
+                top_k: 40,
+                top_p: 0.9,
+                min_p: 0.02,
+                repetition_penalty: 1.1,
+                presence_penalty: 0.2,
+                frequency_penalty: 0.1,
+                bias: vec![(0, 1.0), (last, -1.0), (0, 0.5)],
+                ..warm()
+            },
+        ),
     ]
 }
 
@@ -62,21 +74,23 @@ pub(super) fn cases() -> Vec<CaseSpec> {
         }
         for (name, options) in [
             ("greedy", Sampling::greedy()),
-            ("warm", WARM),
-            ("top-k", Sampling { top_k: 9, ..WARM }),
-            ("min-p", Sampling { min_p: 0.5, ..WARM }),
+            ("warm", warm()),
+            ("top-k", Sampling { top_k: 9, ..warm() }),
+            ("min-p", Sampling { min_p: 0.5, ..warm() }),
         ] {
             let tied = options.clone();
             cases.push(CaseSpec::new(Group::Sample, format!("ties {name} of {vocabulary}"), move |random| {
                 draws(vocabulary, &tied, Logits::Tied, random)
             }));
-            cases.push(CaseSpec::new(Group::Sample, format!("equal {name} of {vocabulary}"), move |random| {
-                draws(vocabulary, &options, Logits::Equal, random)
-            }));
+            cases.push(CaseSpec::new(
+                Group::Sample,
+                format!("equal {name} of {vocabulary}"),
+                move |random| draws(vocabulary, &options, Logits::Equal, random),
+            ));
         }
     }
     cases.push(CaseSpec::new(Group::Sample, "large logits", |random| {
-        draws(300, &Sampling { top_p: 0.9, ..WARM }, Logits::Large, random)
+        draws(300, &Sampling { top_p: 0.9, ..warm() }, Logits::Large, random)
     }));
     cases.push(CaseSpec::new(Group::Sample, "100 sequences", hundred));
     cases
@@ -137,7 +151,12 @@ fn sequence(vocabulary: usize, rows: usize, options: &Sampling, random: &mut Ran
     }
 }
 
-fn case_of(vocabulary: usize, batches: Vec<Vec<SequenceStep>>, logits: Logits, random: &mut Random) -> Result<Case, PlanError> {
+fn case_of(
+    vocabulary: usize,
+    batches: Vec<Vec<SequenceStep>>,
+    logits: Logits,
+    random: &mut Random,
+) -> Result<Case, PlanError> {
     let plan = plan(vocabulary)?;
     let steps = batches.into_iter().map(|sequences| {
         let rows = sequences.iter().map(|s| s.tokens.len()).sum();

@@ -85,7 +85,14 @@ const LLAMA: Family = Family {
 
 const FAMILIES: [Family; 8] = [
     LLAMA,
-    Family { name: "qwen3-like", head_norm: true, heads: 4, dim: 16, rope: Some((16, RopeLayout::Halves)), ..LLAMA },
+    Family {
+        name: "qwen3-like",
+        head_norm: true,
+        heads: 4,
+        dim: 16,
+        rope: Some((16, RopeLayout::Halves)),
+        ..LLAMA
+    },
     Family { name: "qwen2-like", bias: true, tied: true, ..LLAMA },
     Family {
         name: "gemma-like",
@@ -129,7 +136,8 @@ pub(super) fn cases() -> Vec<CaseSpec> {
             }
             let cache = if (turn + place) % 3 == 0 { CacheFormat::Int8 } else { CacheFormat::F16 };
             for fused in [false, true] {
-                let name = format!("{} {format}, cache {cache}{}", family.name, if fused { ", fused" } else { "" });
+                let name =
+                    format!("{} {format}, cache {cache}{}", family.name, if fused { ", fused" } else { "" });
                 cases.push(CaseSpec::new(Group::Sequences, name, move |_| {
                     // Not by the full name: the fused form gets the plain one's numbers.
                     let random = &mut Random::named(&format!("{} {format}", family.name));

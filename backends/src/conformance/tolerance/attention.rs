@@ -7,21 +7,21 @@ use crate::format::{CacheFormat, CacheLayout, decode_f16, decode_int8, encode_f1
 
 /// What the cache of one layer holds by the oracle's reckoning, and how far a backend's may be from it.
 #[derive(Clone, Debug)]
-pub struct CachePool {
+pub(crate) struct CachePool {
     pub layout: CacheLayout,
     pub values: Vec<f32>,
     pub tolerance: Vec<f32>,
 }
 
 impl CachePool {
-    pub fn new(layout: CacheLayout, pages: usize) -> Self {
+    pub(crate) fn new(layout: CacheLayout, pages: usize) -> Self {
         let elements = layout.elements_per_page().saturating_mul(pages);
         // What was never written is never to be read: NaN would show it.
         Self { layout, values: vec![f32::NAN; elements], tolerance: vec![0.0; elements] }
     }
 
     /// Stores one head of one token, given how far each element may be from the exact one.
-    pub fn store(&mut self, page: usize, head: usize, token: usize, x: &[f64], tolerance: &[f64]) {
+    pub(crate) fn store(&mut self, page: usize, head: usize, token: usize, x: &[f64], tolerance: &[f64]) {
         let first = self.layout.element_index(page, head, token);
         let range = first..first + self.layout.head_dim;
         let (Some(values), Some(slack)) = (self.values.get_mut(range.clone()), self.tolerance.get_mut(range))
@@ -37,13 +37,13 @@ impl CachePool {
     }
 
     /// One head of one token: its elements and what they may differ by.
-    pub fn vector(&self, page: usize, head: usize, token: usize) -> (&[f32], &[f32]) {
+    pub(crate) fn vector(&self, page: usize, head: usize, token: usize) -> (&[f32], &[f32]) {
         let first = self.layout.element_index(page, head, token);
         let range = first..first + self.layout.head_dim;
         (self.values.get(range.clone()).unwrap_or(&[]), self.tolerance.get(range).unwrap_or(&[]))
     }
 
-    pub fn copy_page(&mut self, from: usize, to: usize) {
+    pub(crate) fn copy_page(&mut self, from: usize, to: usize) {
         let size = self.layout.elements_per_page();
         if (from.max(to) + 1) * size <= self.values.len() {
             self.values.copy_within(from * size..(from + 1) * size, to * size);
@@ -98,7 +98,7 @@ fn stored_int8(x: &[f64], tolerance: &[f64]) -> (Vec<f32>, Vec<f32>) {
 
 /// One query head over the keys and values that it sees.
 #[derive(Clone, Debug)]
-pub struct Attended<'a> {
+pub(crate) struct Attended<'a> {
     pub query: &'a [f64],
     /// For each position in sight: key, key tolerance, value, value tolerance.
     pub seen: &'a [(&'a [f32], &'a [f32], &'a [f32], &'a [f32])],
@@ -116,7 +116,7 @@ pub struct Attended<'a> {
 ///   (`2a·(|s| + |max|)`), and its own `f`, four times, as a running maximum rescales what was summed before;
 /// - `o = Σ p·v / Σ p` moves by `Σ pᵢ εᵢ |vᵢ − o|` for relative errors εᵢ of the terms; the sums themselves
 ///   add `6a·√n·(‖p∘v‖₂ + |o|)`, the values `Σ p·δv`, the quotient one rounding, doubled.
-pub fn head_tolerance(head: &Attended<'_>, units: &Units) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn head_tolerance(head: &Attended<'_>, units: &Units) -> (Vec<f64>, Vec<f64>) {
     let (a, f) = (units.accumulate, units.function);
     let operand = units.operand + units.input;
     let dim = head.query.len();
@@ -130,7 +130,8 @@ pub fn head_tolerance(head: &Attended<'_>, units: &Units) -> (Vec<f64>, Vec<f64>
         }
         let norm = squares.sqrt();
         let error = 6.0 * a * (dim as f64).sqrt() * (norm + dot.abs()) + 4.0 * operand * norm + moved;
-        let (score, error) = (head.scale * dot, head.scale.abs() * error + 3.0 * a * (head.scale * dot).abs());
+        let (score, error) =
+            (head.scale * dot, head.scale.abs() * error + 3.0 * a * (head.scale * dot).abs());
         head.softcap.map_or((score, error), |cap| {
             let capped = cap * (score / cap).tanh();
             (capped, error + (f + 4.0 * a) * capped.abs())
@@ -186,7 +187,8 @@ mod tests {
             let score = |k: &[f32]| (0.25 * query.iter().zip(k).fold(0.0f32, |s, (q, k)| s + q * k)).exp();
             let weights = keys[..count].iter().map(|k| score(k)).collect::<Vec<_>>();
             let total = weights.iter().sum::<f32>();
-            (0..dim).map(|d| weights.iter().zip(&values).map(|(w, v)| w * v[d]).sum::<f32>() / total)
+            (0..dim)
+                .map(|d| weights.iter().zip(&values).map(|(w, v)| w * v[d]).sum::<f32>() / total)
                 .collect::<Vec<_>>()
         };
         let share = |got: Vec<f32>| {

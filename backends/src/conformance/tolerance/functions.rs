@@ -17,7 +17,7 @@ fn gelu_argument(x: f64) -> f64 {
 /// - gelu: `1 + erf` and `1 + tanh` cancel for negative x, so what counts is an error relative to 1:
 ///   `|x|/2 · (f + 2a)`; the argument of tanh, three roundings, weighs with its slope.
 /// - relu is exact, its square rounds once.
-pub fn tolerance(function: Function, x: f64, units: &Units) -> f64 {
+pub(crate) fn tolerance(function: Function, x: f64, units: &Units) -> f64 {
     let (f, a) = (units.function, units.accumulate);
     let y = apply(function, x).abs();
     let own = match function {
@@ -39,7 +39,7 @@ pub fn tolerance(function: Function, x: f64, units: &Units) -> f64 {
 }
 
 /// A result of one function.
-pub fn activated(function: Function, x: f64, units: &Units) -> f64 {
+pub(crate) fn activated(function: Function, x: f64, units: &Units) -> f64 {
     if function == Function::Relu {
         return units.single_operation(x.max(0.0), 0.0);
     }
@@ -47,7 +47,7 @@ pub fn activated(function: Function, x: f64, units: &Units) -> f64 {
 }
 
 /// A gated result before any quantisation: `function(gate) · up`.
-pub fn gated(function: Function, gate: f64, up: f64, units: &Units) -> f64 {
+pub(crate) fn gated(function: Function, gate: f64, up: f64, units: &Units) -> f64 {
     let value = apply(function, gate);
     if function == Function::Relu {
         return units.single_operation(value * up, units.input * (value * up).abs() * 2.0);
@@ -60,25 +60,25 @@ pub fn gated(function: Function, gate: f64, up: f64, units: &Units) -> f64 {
 }
 
 /// `cap · tanh(x / cap)`: the quotient and the product round once each, doubled.
-pub fn softcapped(cap: f64, x: f64, units: &Units) -> f64 {
+pub(crate) fn softcapped(cap: f64, x: f64, units: &Units) -> f64 {
     let y = cap * (x / cap).tanh();
     (units.function + 4.0 * units.accumulate + units.input) * y.abs() + units.stored(y) + FLOOR
 }
 
 /// What an f32 can hold exactly.
-pub fn is_f32(x: f64) -> bool {
+pub(crate) fn is_f32(x: f64) -> bool {
     // Rounding to f32 and back gives the same bits for nothing else.
     f64::from(x as f32).to_bits() == x.to_bits()
 }
 
 impl Units {
     /// What is stored, rounded once; and the oracle's own result is handed out in f32.
-    pub fn stored(&self, y: f64) -> f64 {
+    pub(crate) fn stored(&self, y: f64) -> f64 {
         (self.value + F32_UNIT) * y.abs()
     }
 
     /// The result of one operation that every device rounds correctly: exact where f32 can hold it.
-    pub fn single_operation(&self, y: f64, moved: f64) -> f64 {
+    pub(crate) fn single_operation(&self, y: f64, moved: f64) -> f64 {
         if moved == 0.0 && self.value <= F32_UNIT && is_f32(y) && (y == 0.0 || y.abs() > FLOOR) {
             return 0.0;
         }

@@ -16,8 +16,8 @@ mod products;
 mod route;
 mod rows;
 
-pub use attention::CachePool;
-pub use route::{Choice, RoutedRow, Routing};
+pub(crate) use attention::CachePool;
+pub(crate) use route::{Choice, RoutedRow, Routing};
 
 use attention::{Attended, head_tolerance};
 use products::{Product, epilogue, product, quantize_row, w8a8_product};
@@ -28,21 +28,21 @@ use crate::cpu::LoadedWeights;
 use crate::cpu::reference::apply;
 use crate::format::{MatrixView, ViewData, WeightFormat};
 use crate::plan::{
-    Attention, Element, ExpertCombine, ExpertLinear, Linear, MatrixId, Norm, Op, Operand, Plan, Route,
-    RotateQuery, StoreKv, ValueId, VectorId,
+    Attention, Element, ExpertCombine, ExpertLinear, Linear, MatrixId, Norm, Op, Operand, Plan, RotateQuery,
+    Route, StoreKv, ValueId, VectorId,
 };
 use crate::{CacheOptions, Numerics, PageCopy};
 
 /// Half the distance from 1 to the next f32.
-pub const F32_UNIT: f64 = f32::EPSILON as f64 / 2.0;
+pub(crate) const F32_UNIT: f64 = f32::EPSILON as f64 / 2.0;
 
 /// Numbers below this may be flushed to zero anywhere on the way: the smallest normal f32 is 1.2·10⁻³⁸,
 /// and up to a few hundred of them may be lost in one result.
-pub const FLOOR: f64 = 1e-35;
+pub(crate) const FLOOR: f64 = 1e-35;
 
 /// [`Numerics`] as the formulas use them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Units {
+pub(crate) struct Units {
     pub accumulate: f64,
     pub operand: f64,
     pub value: f64,
@@ -52,7 +52,7 @@ pub struct Units {
 }
 
 impl Units {
-    pub fn new(numerics: &Numerics) -> Self {
+    pub(crate) fn new(numerics: &Numerics) -> Self {
         let coarse = numerics.value_unit > F32_UNIT;
         Self {
             accumulate: numerics.accumulate_unit,
@@ -65,12 +65,12 @@ impl Units {
 }
 
 /// The tolerance of each element of each value that a node wrote.
-pub type NodeTolerance = Vec<(ValueId, Vec<f64>)>;
+pub(crate) type NodeTolerance = Vec<(ValueId, Vec<f64>)>;
 
 /// Derives local tolerances along a recorded run, with a cache of its own beside the oracle's that knows
 /// what each element may differ by.
 #[derive(Debug)]
-pub struct Local<'a> {
+pub(crate) struct Local<'a> {
     plan: &'a Plan,
     weights: &'a LoadedWeights,
     units: Units,
@@ -81,7 +81,12 @@ pub struct Local<'a> {
 }
 
 impl<'a> Local<'a> {
-    pub fn new(plan: &'a Plan, weights: &'a LoadedWeights, cache: &CacheOptions, numerics: &Numerics) -> Self {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        weights: &'a LoadedWeights,
+        cache: &CacheOptions,
+        numerics: &Numerics,
+    ) -> Self {
         let pool = |c: &crate::plan::Cache| CachePool::new(c.layout(cache), cache.pages);
         let decoded = weights.matrices.iter().map(|matrix| {
             let mut values = vec![0.0; matrix.rows() * matrix.cols()];
@@ -100,7 +105,7 @@ impl<'a> Local<'a> {
         }
     }
 
-    pub fn copy_pages(&mut self, copies: &[PageCopy]) {
+    pub(crate) fn copy_pages(&mut self, copies: &[PageCopy]) {
         for copy in copies {
             for pool in self.keys.iter_mut().chain(&mut self.values) {
                 pool.copy_page(copy.from as usize, copy.to as usize);
@@ -109,7 +114,7 @@ impl<'a> Local<'a> {
     }
 
     /// The tolerance of what a node wrote, its inputs being what the record says.
-    pub fn node(&mut self, step: &StepRecord, op: &Op) -> NodeTolerance {
+    pub(crate) fn node(&mut self, step: &StepRecord, op: &Op) -> NodeTolerance {
         let units = self.units;
         let map = |value: ValueId, f: &dyn Fn(f64) -> f64| {
             vec![(value, step.value(value).iter().map(|y| f(*y)).collect())]
@@ -137,7 +142,8 @@ impl<'a> Local<'a> {
             }
             Op::Gated(o) => {
                 let pairs = step.pairs(o.gate, o.up);
-                let mut tolerance = pairs.map(|(g, u)| functions::gated(o.function, g, u, &units)).collect::<Vec<_>>();
+                let mut tolerance =
+                    pairs.map(|(g, u)| functions::gated(o.function, g, u, &units)).collect::<Vec<_>>();
                 if let Some(scale) = o.quantize {
                     let exact = step.pairs(o.gate, o.up);
                     let exact = exact.map(|(g, u)| apply(o.function, g) * u).collect::<Vec<_>>();
@@ -199,7 +205,8 @@ impl<'a> Local<'a> {
         let x = step.operand(o.input);
         let mut tolerance = vec![];
         for x in x.chunks(o.input.width) {
-            let products = self.products(o.matrix, 0..self.plan.matrices[o.matrix.index()].rows, x, quantized);
+            let products =
+                self.products(o.matrix, 0..self.plan.matrices[o.matrix.index()].rows, x, quantized);
             for (n, product) in products.into_iter().enumerate() {
                 let residual = residual.as_ref().map_or(0.0, |r| r[tolerance.len()]);
                 let bias = bias.map_or(0.0, |b| f64::from(b[n]));
@@ -237,7 +244,8 @@ impl<'a> Local<'a> {
         // An f32 matrix is multiplied as it is: the contract lets no backend round its operands.
         let operand = if matrix.format() == WeightFormat::F32 { 0.0 } else { self.units.operand };
         let decoded = &self.decoded[id.index()];
-        rows.map(|n| product(x, &decoded[n * cols..][..cols], &self.units, operand + self.units.input)).collect()
+        rows.map(|n| product(x, &decoded[n * cols..][..cols], &self.units, operand + self.units.input))
+            .collect()
     }
 
     /// The rows of an operand, rotated, and their tolerance.
@@ -329,7 +337,8 @@ impl<'a> Local<'a> {
             let slot = if input_slots == 1 { row } else { row * input_slots + slot };
             let x = &x[slot * o.input.width..][..o.input.width];
             let first = *expert as usize * rows;
-            for (n, product) in self.products(o.matrix, first..first + rows, x, false).into_iter().enumerate() {
+            for (n, product) in self.products(o.matrix, first..first + rows, x, false).into_iter().enumerate()
+            {
                 let bias = bias.map_or(0.0, |b| f64::from(b[first + n]));
                 tolerance.push(epilogue(product, 1.0, bias, 0.0, &self.units));
             }
@@ -346,7 +355,8 @@ impl<'a> Local<'a> {
         let mut tolerance = vec![];
         for (row, weights) in weights.chunks(slots).enumerate() {
             for column in 0..width {
-                let terms = weights.iter().enumerate().map(|(s, w)| w * x[(row * slots + s) * width + column]);
+                let terms =
+                    weights.iter().enumerate().map(|(s, w)| w * x[(row * slots + s) * width + column]);
                 let (sum, squares) = terms.fold((0.0, 0.0), |(s, q), t| (s + t, q + t * t));
                 let norm = f64::sqrt(squares);
                 let rounding = 6.0 * units.accumulate * (slots as f64).sqrt() * (norm + f64::abs(sum));
@@ -360,7 +370,7 @@ impl<'a> Local<'a> {
 }
 
 /// The routing attributes of an operator, its bias looked up.
-pub fn routing(weights: &LoadedWeights, o: &Route) -> Routing {
+pub(crate) fn routing(weights: &LoadedWeights, o: &Route) -> Routing {
     let bias = o.selection_bias.and_then(|id| weights.vectors.get(id.index()));
     Routing {
         top_k: o.top_k,

@@ -5,7 +5,7 @@ use crate::format::ActivationScale;
 
 /// A sum of products and how far a backend may be from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Product {
+pub(crate) struct Product {
     pub sum: f64,
     pub tolerance: f64,
 }
@@ -23,7 +23,7 @@ pub struct Product {
 /// - *Operands.* Where the activations are rounded by `u_op` each, with random sign, the sum moves with a
 ///   standard deviation below `u_op·‖x∘w‖₂`: four times that. f16 also loses what lies below its smallest
 ///   normal number, 2⁻²⁵ at most: `2·2⁻²⁵·‖w‖₂`.
-pub fn product(x: &[f64], weights: &[f32], units: &Units, operand_unit: f64) -> Product {
+pub(crate) fn product(x: &[f64], weights: &[f32], units: &Units, operand_unit: f64) -> Product {
     let (mut sum, mut squares, mut weight_squares) = (0.0, 0.0, 0.0);
     for (x, w) in x.iter().zip(weights) {
         let w = f64::from(*w);
@@ -35,7 +35,8 @@ pub fn product(x: &[f64], weights: &[f32], units: &Units, operand_unit: f64) -> 
     let norm = squares.sqrt();
     let accumulation = 6.0 * units.accumulate * (x.len() as f64).sqrt() * (norm + sum.abs());
     let operands = 4.0 * operand_unit * norm;
-    let subnormal = if operand_unit >= F16_UNIT { 2.0 * (-25f64).exp2() * weight_squares.sqrt() } else { 0.0 };
+    let subnormal =
+        if operand_unit >= F16_UNIT { 2.0 * (-25f64).exp2() * weight_squares.sqrt() } else { 0.0 };
     // bf16 has the exponents of f32: only f16 pays for subnormal numbers.
     let subnormal = if operand_unit >= BF16_UNIT { 0.0 } else { subnormal };
     Product { sum, tolerance: accumulation + operands + subnormal + FLOOR }
@@ -46,7 +47,7 @@ const BF16_UNIT: f64 = 1.0 / 256.0;
 
 /// A row of activations in int8, and the codes that a sound backend may find instead.
 #[derive(Clone, Debug)]
-pub struct QuantizedRow {
+pub(crate) struct QuantizedRow {
     pub codes: Vec<f64>,
     /// By how many steps each code may differ.
     pub slack: Vec<f64>,
@@ -60,7 +61,7 @@ pub struct QuantizedRow {
 /// The definition computes `x · (127 / max)` in f32: two roundings, and a division that some devices
 /// round to 2.5 units. So a backend's value before rounding to an integer may be `6·2⁻²⁴` of itself
 /// away, besides what `x` is; where an integer's border lies within that reach, the code may be either.
-pub fn quantize_row(x: &[f64], slack: impl Fn(usize) -> f64, scale: ActivationScale) -> QuantizedRow {
+pub(crate) fn quantize_row(x: &[f64], slack: impl Fn(usize) -> f64, scale: ActivationScale) -> QuantizedRow {
     let largest = x.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
     let largest_slack = (0..x.len()).map(&slack).fold(0.0, f64::max);
     let (factor, scale, scale_unit) = match scale {
@@ -88,7 +89,7 @@ const F32_UNIT: f64 = super::F32_UNIT;
 /// The `w8a8` product of one row: the int32 sum is exact, so what may differ is which codes the
 /// activations got, `scale_x · scale_w · |code_w|` for each that may, and the scaling: two products and
 /// the conversion of the sum, one rounding each, doubled.
-pub fn w8a8_product(x: &QuantizedRow, codes: &[i8], weight_scale: f32) -> Product {
+pub(crate) fn w8a8_product(x: &QuantizedRow, codes: &[i8], weight_scale: f32) -> Product {
     let (mut sum, mut slack) = (0.0, 0.0);
     for ((x, x_slack), w) in x.codes.iter().zip(&x.slack).zip(codes) {
         let w = f64::from(*w);
@@ -102,7 +103,7 @@ pub fn w8a8_product(x: &QuantizedRow, codes: &[i8], weight_scale: f32) -> Produc
 }
 
 /// What follows a product: `factor · (product + bias) + residual`, each operation rounding once, doubled.
-pub fn epilogue(product: Product, factor: f64, bias: f64, residual: f64, units: &Units) -> f64 {
+pub(crate) fn epilogue(product: Product, factor: f64, bias: f64, residual: f64, units: &Units) -> f64 {
     let terms = (factor * product.sum).abs() + (factor * bias).abs() + residual.abs();
     let y = factor * (product.sum + bias) + residual;
     let rounds = if factor == 1.0 && bias == 0.0 && residual == 0.0 { 0.0 } else { 4.0 * units.accumulate };

@@ -5,7 +5,7 @@ use crate::plan::Scoring;
 
 /// The attributes of routing.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Routing {
+pub(crate) struct Routing {
     pub top_k: usize,
     pub scoring: Scoring,
     pub bias: Option<Vec<f32>>,
@@ -15,7 +15,7 @@ pub struct Routing {
 
 /// One row's choice, with what a backend needs to be judged.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RoutedRow {
+pub(crate) struct RoutedRow {
     logits: Vec<f64>,
     scores: Vec<f64>,
     /// What experts are ordered by.
@@ -26,7 +26,7 @@ pub struct RoutedRow {
 
 /// What was found of a backend's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     Same,
     /// Another expert, whose score is too near to tell.
     Close,
@@ -38,16 +38,22 @@ impl RoutedRow {
     ///
     /// Softmax: exp sees the difference to the largest logit (two roundings relative to the logits, as
     /// for every exp), its own error, and divides by a sum of positive terms, `6a·√n`. Sigmoid has no sum.
-    pub fn new(logits: &[f64], logit_tolerance: f64, routing: &Routing, units: &Units) -> Self {
+    pub(crate) fn new(logits: &[f64], logit_tolerance: f64, routing: &Routing, units: &Units) -> Self {
         let (a, f) = (units.accumulate, units.function);
         let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let total = logits.iter().map(|l| (l - largest).exp()).sum::<f64>();
-        let mut row =
-            Self { logits: logits.to_vec(), scores: vec![], keys: vec![], key_tolerance: vec![], score_unit: vec![] };
+        let mut row = Self {
+            logits: logits.to_vec(),
+            scores: vec![],
+            keys: vec![],
+            key_tolerance: vec![],
+            score_unit: vec![],
+        };
         for (expert, logit) in logits.iter().enumerate() {
             let (score, unit) = match routing.scoring {
                 Scoring::Softmax => {
-                    let own = 2.0 * a * (logit.abs() + largest.abs()) + 6.0 * a * (logits.len() as f64).sqrt();
+                    let own =
+                        2.0 * a * (logit.abs() + largest.abs()) + 6.0 * a * (logits.len() as f64).sqrt();
                     ((logit - largest).exp() / total, 2.0 * f + own + 2.0 * logit_tolerance)
                 }
                 Scoring::Sigmoid => {
@@ -66,7 +72,7 @@ impl RoutedRow {
     }
 
     /// The experts in the order of choice.
-    pub fn chosen(&self, top_k: usize) -> Vec<usize> {
+    pub(crate) fn chosen(&self, top_k: usize) -> Vec<usize> {
         let mut order = (0..self.keys.len()).collect::<Vec<_>>();
         order.sort_by(|a, b| self.keys[*b].total_cmp(&self.keys[*a]).then(a.cmp(b)));
         order.truncate(top_k);
@@ -78,7 +84,7 @@ impl RoutedRow {
     /// Each place may hold any expert whose key lies within both tolerances of the right one's. Experts
     /// with the same logit and no bias have the same score in any arithmetic: among them the lower index
     /// comes first, without excuse.
-    pub fn judge(&self, got: &[usize], routing: &Routing) -> Choice {
+    pub(crate) fn judge(&self, got: &[usize], routing: &Routing) -> Choice {
         let chosen = self.chosen(routing.top_k);
         if got == chosen {
             return Choice::Same;
@@ -86,9 +92,12 @@ impl RoutedRow {
         let distinct = got.iter().enumerate().all(|(i, e)| !got[..i].contains(e));
         let near = |got: usize, right: usize| {
             got < self.keys.len()
-                && (self.keys[got] - self.keys[right]).abs() <= self.key_tolerance[got] + self.key_tolerance[right]
+                && (self.keys[got] - self.keys[right]).abs()
+                    <= self.key_tolerance[got] + self.key_tolerance[right]
         };
-        let equal = |a: usize, b: usize| routing.bias.is_none() && self.logits[a].to_bits() == self.logits[b].to_bits();
+        let equal = |a: usize, b: usize| {
+            routing.bias.is_none() && self.logits[a].to_bits() == self.logits[b].to_bits()
+        };
         let ordered = |place: usize, got: &[usize]| {
             // Nothing equal with a lower index may come later or be left out.
             (0..got[place]).all(|lower| !equal(lower, got[place]) || got[..place].contains(&lower))
@@ -102,7 +111,7 @@ impl RoutedRow {
 
     /// The weights of these experts and what each may differ by. Renormalising divides by a sum of
     /// `top_k` positive numbers with errors of their own; then come two products.
-    pub fn weights(&self, experts: &[usize], routing: &Routing, units: &Units) -> Vec<(f64, f64)> {
+    pub(crate) fn weights(&self, experts: &[usize], routing: &Routing, units: &Units) -> Vec<(f64, f64)> {
         let a = units.accumulate;
         let score = |e: &usize| self.scores.get(*e).copied().unwrap_or(f64::NAN);
         let total = experts.iter().map(score).sum::<f64>();
@@ -127,7 +136,8 @@ mod tests {
     #[test]
     fn near_scores_may_swap_and_equal_ones_may_not() {
         let units = Units::new(&Numerics::F32);
-        let routing = Routing { top_k: 2, scoring: Scoring::Softmax, bias: None, renormalize: true, factor: 1.0 };
+        let routing =
+            Routing { top_k: 2, scoring: Scoring::Softmax, bias: None, renormalize: true, factor: 1.0 };
         let row = RoutedRow::new(&[1.0, 2.0, 2.0 + 1e-8, -1.0], 0.0, &routing, &units);
         assert_eq!(row.judge(&[2, 1], &routing), Choice::Same);
         assert_eq!(row.judge(&[1, 2], &routing), Choice::Close);

@@ -7,7 +7,7 @@ use crate::plan::{NormKind, RopeSpec};
 
 /// The attributes of a normalisation that matter here.
 #[derive(Clone, Copy, Debug)]
-pub struct NormShape<'a> {
+pub(crate) struct NormShape<'a> {
     pub kind: NormKind,
     pub weight: Option<&'a [f32]>,
     pub bias: Option<&'a [f32]>,
@@ -26,14 +26,21 @@ pub struct NormShape<'a> {
 ///   it only in second order: `δ²`. A backend that subtracts squares of large numbers instead (mean of
 ///   squares less square of the mean) is not within this, and should not be.
 /// - `x` itself may be a sum that was rounded: `x_unit` of it.
-pub fn norm_group(x: &[f64], x_unit: f64, shape: &NormShape<'_>, units: &Units) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn norm_group(
+    x: &[f64],
+    x_unit: f64,
+    shape: &NormShape<'_>,
+    units: &Units,
+) -> (Vec<f64>, Vec<f64>) {
     let n = x.len() as f64;
     let a = units.accumulate;
     let sum = x.iter().sum::<f64>();
     let square_sum = x.iter().map(|x| x * x).sum::<f64>();
     let (mean, mean_error) = match shape.kind {
         NormKind::Rms => (0.0, 0.0),
-        NormKind::Layer => (sum / n, 6.0 * (a + x_unit) * (square_sum.sqrt() + sum.abs() / n.sqrt()) / n.sqrt()),
+        NormKind::Layer => {
+            (sum / n, 6.0 * (a + x_unit) * (square_sum.sqrt() + sum.abs() / n.sqrt()) / n.sqrt())
+        }
     };
     let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
     let denominator = variance + shape.epsilon;
@@ -44,7 +51,8 @@ pub fn norm_group(x: &[f64], x_unit: f64, shape: &NormShape<'_>, units: &Units) 
     let at = |vector: Option<&[f32]>, i: usize| vector.and_then(|v| v.get(i)).map(|w| f64::from(*w));
     let mut results = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
     for (i, x) in x.iter().enumerate() {
-        let weight = shape.offset + at(shape.weight, i).unwrap_or(if shape.offset == 0.0 { 1.0 } else { 0.0 });
+        let weight =
+            shape.offset + at(shape.weight, i).unwrap_or(if shape.offset == 0.0 { 1.0 } else { 0.0 });
         let bias = at(shape.bias, i).unwrap_or(0.0);
         let scaled = (x - mean) * inverse * weight;
         let y = scaled + bias;
@@ -62,11 +70,12 @@ pub fn norm_group(x: &[f64], x_unit: f64, shape: &NormShape<'_>, units: &Units) 
 
 /// Rotation of one row of heads by its position: cosine and sine are rounded to f32 (or computed by the
 /// device from exact angles), the two products and their sum round once each. What passes is exact.
-pub fn rotate_row(x: &[f64], spec: &RopeSpec, position: u32, units: &Units) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn rotate_row(x: &[f64], spec: &RopeSpec, position: u32, units: &Units) -> (Vec<f64>, Vec<f64>) {
     let frequencies = spec.inverse_frequencies();
     let magnitude = spec.magnitude();
     let mut y = x.to_vec();
-    let mut tolerance = x.iter().map(|x| units.single_operation(*x, units.input * x.abs())).collect::<Vec<_>>();
+    let mut tolerance =
+        x.iter().map(|x| units.single_operation(*x, units.input * x.abs())).collect::<Vec<_>>();
     for head in (0..x.len()).step_by(spec.head_dim.max(1)) {
         for (i, frequency) in frequencies.iter().enumerate() {
             let (sine, cosine) = (f64::from(position) * frequency).sin_cos();
@@ -83,8 +92,7 @@ pub fn rotate_row(x: &[f64], spec: &RopeSpec, position: u32, units: &Units) -> (
                 // A device's own sine may have an error relative to 1 rather than to a small sine.
                 let angles = units.function * magnitude.abs() * (a.abs() + b.abs());
                 y[at] = left + right;
-                tolerance[at] =
-                    unit * (left.abs() + right.abs()) + angles + units.stored(y[at]) + FLOOR;
+                tolerance[at] = unit * (left.abs() + right.abs()) + angles + units.stored(y[at]) + FLOOR;
             }
         }
     }
@@ -93,7 +101,7 @@ pub fn rotate_row(x: &[f64], spec: &RopeSpec, position: u32, units: &Units) -> (
 
 /// Rows that are quantised as they are written, and read back as numbers: what each may differ by, from
 /// what it may differ by before.
-pub fn quantized_output(y: &[f64], tolerance: &[f64], scale: ActivationScale) -> Vec<f64> {
+pub(crate) fn quantized_output(y: &[f64], tolerance: &[f64], scale: ActivationScale) -> Vec<f64> {
     let QuantizedRow { codes, slack, scale, scale_unit } = quantize_row(y, |i| tolerance[i], scale);
     let moved = |(code, slack): (&f64, &f64)| {
         scale * slack + (scale_unit + 2.0 * F32_UNIT) * scale * (code.abs() + slack) + FLOOR
@@ -112,8 +120,7 @@ mod tests {
         let units = Units::new(&Numerics::F32);
         let x = Random::new(1).normals(256, 1.0).iter().map(|x| x + 300.0).collect::<Vec<_>>();
         let exact = x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
-        let shape =
-            NormShape { kind: NormKind::Layer, weight: None, bias: None, offset: 0.0, epsilon: 1e-5 };
+        let shape = NormShape { kind: NormKind::Layer, weight: None, bias: None, offset: 0.0, epsilon: 1e-5 };
         let (y, tolerance) = norm_group(&exact, 0.0, &shape, &units);
         let share = |got: &[f32]| {
             let shares = got.iter().zip(&y).zip(&tolerance).map(|((g, y), t)| (f64::from(*g) - y).abs() / t);
