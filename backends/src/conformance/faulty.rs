@@ -201,6 +201,11 @@ fn the_oracle_agrees_with_itself_in_whole_models() {
     agrees(&[Group::Sequences]);
 }
 
+#[test]
+fn the_oracle_takes_misuse_well() {
+    agrees(&[Group::Misuse]);
+}
+
 /// The taps that hold numbers, or else the logits.
 fn numbers(output: &mut StepOutput) -> Option<&mut Vec<f32>> {
     let taps = output.taps.iter_mut().map(|tap| &mut tap.data);

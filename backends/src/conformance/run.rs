@@ -50,7 +50,7 @@ impl<'a> Conformance<'a> {
         let specs = groups.iter().flat_map(|group| super::cases::catalogue(*group)).collect::<Vec<_>>();
         let mut report = self.run_cases(&specs)?;
         if groups.contains(&Group::Misuse) {
-            self.run_misuse(&mut report);
+            self.run_misuse(&mut report)?;
         }
         Ok(report)
     }
@@ -80,20 +80,21 @@ impl<'a> Conformance<'a> {
         Ok(report)
     }
 
-    fn run_misuse(&self, report: &mut Report) {
+    fn run_misuse(&self, report: &mut Report) -> Result<(), CaseError> {
         let targets = targets(&self.backends);
-        for (name, check) in misuse::checks() {
-            let name = format!("{}/{name}", Group::Misuse);
-            if !self.wants(&name) {
-                continue;
-            }
-            for (target, report) in targets.iter().zip(&mut report.targets) {
-                let result = without_panic(|| check(target));
-                let faults = result.err().into_iter().collect();
-                let found = Comparison { faults, ..Comparison::default() };
-                self.note(report, target, Group::Misuse, &name, found);
+        for (target, report) in targets.iter().zip(&mut report.targets) {
+            let victim = misuse::Victim::new(&target.tier.numerics)?;
+            for (name, check) in misuse::checks() {
+                let name = format!("{}/{name}", Group::Misuse);
+                if self.wants(&name) {
+                    let result = without_panic(|| check(target, &victim));
+                    let faults = result.err().into_iter().collect();
+                    let found = Comparison { faults, ..Comparison::default() };
+                    self.note(report, target, Group::Misuse, &name, found);
+                }
             }
         }
+        Ok(())
     }
 
     fn wants(&self, name: &str) -> bool {

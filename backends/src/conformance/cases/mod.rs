@@ -11,8 +11,11 @@ mod rows;
 mod sample;
 mod sequences;
 
+use super::case::Case;
 use super::case::{CaseSpec, Group};
+use super::random::Random;
 use crate::format::{ActivationScale, Int8Group, WeightFormat};
+use crate::plan::PlanError;
 
 /// All cases of a group. Misuse is not made of cases; see its own file.
 pub fn catalogue(group: Group) -> Vec<CaseSpec> {
@@ -30,6 +33,11 @@ pub fn catalogue(group: Group) -> Vec<CaseSpec> {
         Group::Sequences => sequences::cases(),
         Group::Misuse => vec![],
     }
+}
+
+/// A conversation with a tiny model: what misuse is tried on.
+pub(super) fn small_conversation(random: &mut Random) -> Result<Case, PlanError> {
+    sequences::small_conversation(random)
 }
 
 /// Every weight format. The static scale makes activations beyond ±6.35 clamp, which some do.

@@ -155,6 +155,11 @@ pub(super) fn cases() -> Vec<CaseSpec> {
     cases
 }
 
+/// A conversation with the plainest family.
+pub(super) fn small_conversation(random: &mut Random) -> Result<Case, PlanError> {
+    conversation(LLAMA.plan(WeightFormat::F16)?, CacheFormat::F16, random)
+}
+
 /// A prompt; its reply beside a second prompt in chunks; a branch that copies a page; run ahead on drawn
 /// tokens at the end.
 fn conversation(plan: Plan, format: CacheFormat, random: &mut Random) -> Result<Case, PlanError> {
