@@ -27,11 +27,12 @@ pub enum Group {
     Sample,
     Pages,
     Sequences,
+    Random,
     Misuse,
 }
 
 impl Group {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Embed,
         Self::Norm,
         Self::Linear,
@@ -43,6 +44,7 @@ impl Group {
         Self::Sample,
         Self::Pages,
         Self::Sequences,
+        Self::Random,
         Self::Misuse,
     ];
 
@@ -59,6 +61,7 @@ impl Group {
             Self::Sample => "sample",
             Self::Pages => "pages",
             Self::Sequences => "sequences",
+            Self::Random => "random",
             Self::Misuse => "misuse",
         }
     }

@@ -96,8 +96,8 @@ pub(crate) fn compare(got: &StepOutput, expected: &Expected, taps: &[crate::plan
         found.fault(format!("logits of {logits} and tokens of {tokens} sequences, not {sequences}"));
         return found;
     }
-    for (sequence, (got, expected)) in got.logits.iter().zip(&expected.logits).enumerate() {
-        found.numbers(&format!("logits of sequence {sequence}"), got, expected, expected.values.len(), &[]);
+    for (sequence, (got, numbers)) in got.logits.iter().zip(&expected.logits).enumerate() {
+        found.numbers(&format!("logits of sequence {sequence}"), got, numbers, expected.vocabulary, &[]);
     }
     for (sequence, (got, draw)) in got.tokens.iter().zip(&expected.draws).enumerate() {
         let verdict = match draw {

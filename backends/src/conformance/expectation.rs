@@ -30,6 +30,8 @@ const SAFETY: f64 = 4.0;
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
     pub taps: Vec<ExpectedTap>,
+    /// Logits of one row.
+    pub(crate) vocabulary: usize,
     /// For each sequence, its logits.
     pub logits: Vec<Numbers>,
     /// For each sequence, its draw.
@@ -234,7 +236,8 @@ fn expected(
             Draw::new(last, options, position, step.output.tokens[index], numerics)
         }));
     }
-    Ok(Expected { taps, logits, draws })
+    let vocabulary = all.map_or(1, |(width, _)| width);
+    Ok(Expected { taps, logits, vocabulary, draws })
 }
 
 /// The judge of a tap of chosen experts.

@@ -198,7 +198,7 @@ fn the_oracle_agrees_with_itself_in_attention() {
 
 #[test]
 fn the_oracle_agrees_with_itself_in_whole_models() {
-    agrees(&[Group::Sequences]);
+    agrees(&[Group::Sequences, Group::Random]);
 }
 
 #[test]
@@ -252,6 +252,7 @@ fn wrong_numbers_are_found() {
     }
     let fault = Fault { output: Some(one), ..Fault::default() };
     some_fail(fault, Group::Sequences, "sequences/llama-like f16*");
+    some_fail(fault, Group::Random, "random/1*");
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod expectation;
 mod faulty;
 mod known_failures;
 mod misuse;
+#[cfg(test)]
+mod properties;
 mod random;
 mod record;
 mod report;

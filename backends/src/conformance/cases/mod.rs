@@ -6,6 +6,7 @@ mod experts;
 mod linear;
 mod norm;
 mod pages;
+mod random_plans;
 mod rope;
 mod rows;
 mod sample;
@@ -31,6 +32,7 @@ pub fn catalogue(group: Group) -> Vec<CaseSpec> {
         Group::Sample => sample::cases(),
         Group::Pages => pages::cases(),
         Group::Sequences => sequences::cases(),
+        Group::Random => random_plans::cases(),
         Group::Misuse => vec![],
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use attention::CachePool;
 pub(crate) use route::{Choice, RoutedRow, Routing};
 
 use attention::{Attended, head_tolerance};
-use products::{Product, epilogue, product, quantize_row, w8a8_product};
+use products::{ORACLE_UNIT, Product, epilogue, product, quantize_row, w8a8_product};
 use rows::{NormShape, norm_group, quantized_output, rotate_row};
 
 use super::record::StepRecord;
@@ -233,8 +233,11 @@ impl<'a> Local<'a> {
                 return rows
                     .map(|n| {
                         let terms = x.iter().zip(&codes[n * stride..]).map(|(x, w)| x * f64::from(*w));
-                        let sum = terms.sum::<f64>() * f64::from(scales[n]);
-                        Product { sum, tolerance: 6.0 * F32_UNIT * sum.abs() + FLOOR }
+                        let (sum, magnitudes) = terms.fold((0.0, 0.0), |(s, m), t| (s + t, m + t.abs()));
+                        let (sum, magnitudes) =
+                            (sum * f64::from(scales[n]), magnitudes * f64::from(scales[n]));
+                        let oracle = ORACLE_UNIT * cols as f64 * magnitudes;
+                        Product { sum, tolerance: 6.0 * F32_UNIT * sum.abs() + oracle + FLOOR }
                     })
                     .collect();
             }

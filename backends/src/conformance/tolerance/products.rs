@@ -42,6 +42,8 @@ pub(crate) fn product(x: &[f64], weights: &[f32], units: &Units, operand_unit: f
     Product { sum, tolerance: accumulation + operands + subnormal + FLOOR }
 }
 
+/// Rounding of the oracle's own additions.
+pub(crate) const ORACLE_UNIT: f64 = f64::EPSILON / 2.0;
 const F16_UNIT: f64 = 1.0 / 2048.0;
 const BF16_UNIT: f64 = 1.0 / 256.0;
 
@@ -88,17 +90,20 @@ const F32_UNIT: f64 = super::F32_UNIT;
 
 /// The `w8a8` product of one row: the int32 sum is exact, so what may differ is which codes the
 /// activations got, `scale_x · scale_w · |code_w|` for each that may, and the scaling: two products and
-/// the conversion of the sum, one rounding each, doubled.
+/// the conversion of the sum, one rounding each, doubled. The oracle adds up numbers, not codes, in f64:
+/// where the codes cancel exactly, it has its own rounding left over.
 pub(crate) fn w8a8_product(x: &QuantizedRow, codes: &[i8], weight_scale: f32) -> Product {
-    let (mut sum, mut slack) = (0.0, 0.0);
+    let (mut sum, mut slack, mut magnitudes) = (0.0, 0.0, 0.0);
     for ((x, x_slack), w) in x.codes.iter().zip(&x.slack).zip(codes) {
         let w = f64::from(*w);
         sum += x * w;
         slack += x_slack * w.abs();
+        magnitudes += (x * w).abs();
     }
     let scale = x.scale * f64::from(weight_scale);
     let scaled = scale * sum;
-    let tolerance = slack * scale + (6.0 * F32_UNIT + x.scale_unit) * scaled.abs() + FLOOR;
+    let oracle = ORACLE_UNIT * (x.codes.len() as f64) * magnitudes * scale;
+    let tolerance = slack * scale + (6.0 * F32_UNIT + x.scale_unit) * scaled.abs() + oracle + FLOOR;
     Product { sum: scaled, tolerance }
 }
 

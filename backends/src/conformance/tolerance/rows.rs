@@ -101,12 +101,33 @@ pub(crate) fn rotate_row(x: &[f64], spec: &RopeSpec, position: u32, units: &Unit
 
 /// Rows that are quantised as they are written, and read back as numbers: what each may differ by, from
 /// what it may differ by before.
+///
+/// Two bounds hold, and the smaller counts. By codes: those that may shift, and the scale. By rounding:
+/// either number is within half a step of what it stands for, and so are both of one another within the
+/// two halves and the difference before. The second is what counts in rows that are hardly more than
+/// their own rounding, where any scale may come out.
 pub(crate) fn quantized_output(y: &[f64], tolerance: &[f64], scale: ActivationScale) -> Vec<f64> {
-    let QuantizedRow { codes, slack, scale, scale_unit } = quantize_row(y, |i| tolerance[i], scale);
-    let moved = |(code, slack): (&f64, &f64)| {
-        scale * slack + (scale_unit + 2.0 * F32_UNIT) * scale * (code.abs() + slack) + FLOOR
+    let largest = |numbers: &[f64]| numbers.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
+    let other_scale = match scale {
+        ActivationScale::PerToken => (largest(y) + largest(tolerance)) / 127.0,
+        ActivationScale::PerTensor(scale) => f64::from(scale),
     };
-    codes.iter().zip(&slack).map(moved).collect()
+    let QuantizedRow { codes, slack, scale: step, scale_unit } = quantize_row(y, |i| tolerance[i], scale);
+    let numbers = codes.iter().zip(&slack).zip(y.iter().zip(tolerance));
+    let moved = numbers.map(|((code, slack), (y, tolerance))| {
+        let by_codes = step * slack + (scale_unit + 2.0 * F32_UNIT) * step * (code.abs() + slack);
+        let by_rounding = match scale {
+            ActivationScale::PerToken => {
+                tolerance + 0.5 * (step + other_scale) + 8.0 * F32_UNIT * (y.abs() + tolerance)
+            }
+            // What is clamped is further away than half a step.
+            ActivationScale::PerTensor(_) => f64::INFINITY,
+        };
+        // Nothing is known of codes where even the largest number may be zero.
+        let by_codes = if step == 0.0 { f64::INFINITY } else { by_codes };
+        by_codes.min(by_rounding) + FLOOR
+    });
+    moved.collect()
 }
 
 #[cfg(test)]
