@@ -109,4 +109,7 @@ pub(crate) struct SelftestArguments {
     /// Only this backend: cpu.
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<String>,
+    /// Only cases with names like this, such as `linear/nf4*`.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
 }
