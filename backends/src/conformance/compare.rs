@@ -73,16 +73,19 @@ fn share(got: f32, value: f64, tolerance: f64) -> f64 {
     let rounded = f64::from(value as f32);
     let got = f64::from(got);
     if !rounded.is_finite() {
-        let same = (rounded.is_nan() && got.is_nan()) || got == rounded;
+        // Infinities are equal by their bits; NaN has many.
+        let same = (rounded.is_nan() && got.is_nan()) || got.to_bits() == rounded.to_bits();
         return if same { 0.0 } else { f64::INFINITY };
     }
     // A tolerance that is no number, or has no bound, would let everything pass.
     let difference = (got - rounded).abs();
-    match difference {
-        _ if !tolerance.is_finite() => f64::INFINITY,
-        d if d == 0.0 => 0.0,
-        d if d.is_nan() || tolerance <= 0.0 => f64::INFINITY,
-        d => d / tolerance,
+    if !tolerance.is_finite() || difference.is_nan() {
+        f64::INFINITY
+    } else if difference > 0.0 {
+        // By a tolerance of 0 this is infinite, as it should be.
+        difference / tolerance.max(0.0)
+    } else {
+        0.0
     }
 }
 
@@ -139,7 +142,10 @@ fn compare_taps(
             Content::Numbers(numbers) => found.numbers(&tap.name, data, numbers, tap.row, &skip),
             Content::Indices(indices) => {
                 let same = data.len() == indices.len()
-                    && data.iter().zip(indices).all(|(got, index)| f64::from(*got) == f64::from(*index));
+                    && data
+                        .iter()
+                        .zip(indices)
+                        .all(|(got, index)| (*index as f32).to_bits() == got.to_bits());
                 if !same {
                     found.fault(format!("{} is {:?}…, not {:?}…", tap.name, first(data), first(indices)));
                 }

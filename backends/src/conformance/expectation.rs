@@ -83,7 +83,12 @@ pub(crate) fn expectations(
 ) -> Result<Vec<Expected>, CaseError> {
     let locals = local_tolerances(case, record, numerics);
     let plan = &*record.plan;
-    let handed_out = plan.taps.iter().chain(&plan.logits).copied().collect::<Vec<_>>();
+    let routes = plan.nodes.iter().filter_map(|node| match &node.op {
+        Op::Route(route) if plan.taps.contains(&route.experts) => Some(route.logits.value),
+        _ => None,
+    });
+    // A choice is judged by how well its logits are known, so those count as handed out.
+    let handed_out = plan.taps.iter().chain(&plan.logits).copied().chain(routes).collect::<Vec<_>>();
     let needs_experiment =
         handed_out.iter().any(|value| !locals.direct[value.index()]) && !locals.slack.is_empty();
     let mut tolerance = locals.slack.clone();
@@ -167,7 +172,9 @@ fn spread(
                 let rows = exact.chunks(shape.width).zip(noisy.chunks(shape.width));
                 for ((exact, noisy), largest) in rows.zip(largest.chunks_mut(shape.width)) {
                     let moved = exact.iter().zip(noisy).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
-                    largest.iter_mut().for_each(|l| *l = l.max(moved));
+                    for largest in largest {
+                        *largest = largest.max(moved);
+                    }
                 }
             }
         })?;
@@ -202,7 +209,7 @@ fn expected(
         let shape = plan.values[value.index()].shape;
         let content = match shape.element {
             Element::F32 | Element::Int8Rows => Content::Numbers(numbers(*value)?),
-            Element::Index => match choice(plan, record, step, *value, numerics) {
+            Element::Index => match choice(record, step, tolerance, *value, numerics) {
                 Some(choice) => Content::Experts(Box::new(choice)),
                 None => Content::Indices(step.value(*value).iter().map(|x| *x as u32).collect()),
             },
@@ -237,17 +244,18 @@ fn expected(
         }));
     }
     let vocabulary = all.map_or(1, |(width, _)| width);
-    Ok(Expected { taps, logits, vocabulary, draws })
+    Ok(Expected { taps, vocabulary, logits, draws })
 }
 
 /// The judge of a tap of chosen experts.
 fn choice(
-    plan: &Plan,
     record: &Record,
     step: &StepRecord,
+    tolerance: &[Vec<f64>],
     value: ValueId,
     numerics: &Numerics,
 ) -> Option<ExpectedChoice> {
+    let plan = &*record.plan;
     let route = plan.nodes.iter().find_map(|node| match &node.op {
         Op::Route(route) if route.experts == value => Some(route),
         _ => None,
@@ -255,9 +263,12 @@ fn choice(
     let routing = super::tolerance::routing(&record.weights, route);
     let units = super::tolerance::Units::new(numerics);
     let logits = step.operand(route.logits);
+    let exact = record.plan.inputs().any(|input| input == route.logits.value);
+    let uncertain = tolerance[route.logits.value.index()].iter().copied().fold(0.0, f64::max);
+    let uncertain = if exact { 0.0 } else { uncertain };
     let rows = logits.chunks(route.logits.width);
     Some(ExpectedChoice {
-        rows: rows.map(|logits| RoutedRow::new(logits, 0.0, &routing, &units)).collect(),
+        rows: rows.map(|logits| RoutedRow::new(logits, uncertain, &routing, &units)).collect(),
         routing,
         weights: plan.taps.iter().position(|tap| *tap == route.weights),
         numerics: *numerics,

@@ -123,7 +123,7 @@ fn spoilt_case(seed: u64) -> Case {
     let specs = catalogue(Group::Random);
     let mut case = specs[random.below(specs.len())].case().unwrap();
     let mut plan = (*case.plan).clone();
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..=random.below(3) {
         spoil(&mut plan, &mut random);
     }
     case.plan = Arc::new(plan);
@@ -136,8 +136,10 @@ fn prepare(backend: &dyn Backend, case: &Case) -> Result<Box<dyn Runner>, Backen
     backend.prepare(&device, Arc::clone(&case.plan), &SyntheticWeights::default(), &options, &mut no_progress)
 }
 
+type Prepared = Result<Box<dyn Runner>, BackendError>;
+
 /// Both backends, and whether each took the plan.
-fn both(case: &Case) -> Result<[Result<Box<dyn Runner>, BackendError>; 2], TestCaseError> {
+fn both(case: &Case) -> Result<[Prepared; 2], TestCaseError> {
     let cpu = CpuBackend::default();
     let backends: [&dyn Backend; 2] = [&ReferenceBackend, &cpu];
     calmly(|| backends.map(|backend| prepare(backend, case)))

@@ -1,6 +1,6 @@
 //! Numbers for cases: seeded by the case's name, so that a failure can be run again by name alone.
 
-/// SplitMix64: small, and every state is a good one, so a hash of a name may start it.
+/// `SplitMix64`: small, and every state is a good one, so a hash of a name may start it.
 #[derive(Clone, Debug)]
 pub struct Random {
     state: u64,

@@ -66,15 +66,12 @@ impl<'a> Conformance<'a> {
             let mut known: Vec<(Numerics, Vec<Expected>)> = vec![];
             for (target, report) in targets.iter().zip(&mut report.targets) {
                 let numerics = target.tier.numerics;
-                let place = match known.iter().position(|(n, _)| *n == numerics) {
-                    Some(place) => place,
-                    None => {
-                        known.push((numerics, expectations(&spec.name, &case, &record, &numerics)?));
-                        known.len() - 1
-                    }
-                };
+                let place = known.iter().position(|(n, _)| *n == numerics).unwrap_or(known.len());
+                if place == known.len() {
+                    known.push((numerics, expectations(&spec.name, &case, &record, &numerics)?));
+                }
                 let found = run_case(target, spec, &case, &known[place].1);
-                self.note(report, target, spec.group, &spec.name, found);
+                self.note(report, target, spec.group, &spec.name, &found);
             }
         }
         Ok(report)
@@ -90,7 +87,7 @@ impl<'a> Conformance<'a> {
                     let result = without_panic(|| check(target, &victim));
                     let faults = result.err().into_iter().collect();
                     let found = Comparison { faults, ..Comparison::default() };
-                    self.note(report, target, Group::Misuse, &name, found);
+                    self.note(report, target, Group::Misuse, &name, &found);
                 }
             }
         }
@@ -118,7 +115,7 @@ impl<'a> Conformance<'a> {
         target: &Target<'_>,
         group: Group,
         case: &str,
-        found: Comparison,
+        found: &Comparison,
     ) {
         let known = self.known_failures.iter().find(|known| known.names(target, case));
         let report = report.group(group);
@@ -126,9 +123,9 @@ impl<'a> Conformance<'a> {
         report.close_calls += found.close_calls;
         let failure = |what: String| Failure { case: case.to_owned(), what };
         match (found.failed(), known) {
-            (true, None) => report.failures.push(failure(describe(&found))),
+            (true, None) => report.failures.push(failure(describe(found))),
             (true, Some(known)) => {
-                report.known_failures.push(failure(format!("{} [{}]", describe(&found), known.reason)));
+                report.known_failures.push(failure(format!("{} [{}]", describe(found), known.reason)));
             }
             (false, Some(known)) => report.unexpected_passes.push(failure(known.reason.to_owned())),
             (false, None) => {

@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<CaseSpec> {
             cases.push(CaseSpec::new(Group::Elementwise, format!("{name} {width}"), move |random| {
                 let mut plan = PlanBuilder::new();
                 build(&mut plan, width);
-                case(plan.finish()?, random)
+                Ok(case(plan.finish()?, random))
             }));
         }
     };
@@ -81,7 +81,7 @@ pub(super) fn cases() -> Vec<CaseSpec> {
         for scale in [ActivationScale::PerToken, ActivationScale::PerTensor(0.1)] {
             let name = format!("gated {function:?} quantized {scale:?}");
             cases.push(CaseSpec::new(Group::Elementwise, name, move |random| {
-                case(quantized(function, scale)?, random)
+                Ok(case(quantized(function, scale)?, random))
             }));
             let name = format!("gated {function:?} for w8a8 {scale:?}");
             cases.push(CaseSpec::new(Group::Elementwise, name, move |random| {
@@ -103,7 +103,7 @@ fn with_function(
         CaseSpec::new(Group::Elementwise, format!("{name} {width}"), move |random| {
             let mut plan = PlanBuilder::new();
             build(&mut plan, function, width);
-            case(plan.finish()?, random)
+            Ok(case(plan.finish()?, random))
         })
     };
     WIDTHS.map(spec).into_iter().collect()
@@ -113,7 +113,7 @@ fn with_function(
 const HARD: [f32; 16] =
     [0.0, -0.0, 1.0, -1.0, 88.7, -88.7, 104.0, -104.0, 1e-8, -1e-8, 1e-30, 5.5, -5.5, 1e4, -1e4, 0.3];
 
-fn case(plan: Plan, random: &mut Random) -> Result<Case, PlanError> {
+fn case(plan: Plan, random: &mut Random) -> Case {
     let mut steps = vec![];
     for rows in [1, 2, 17, 70] {
         let numbers = |count: usize| {
@@ -129,7 +129,7 @@ fn case(plan: Plan, random: &mut Random) -> Result<Case, PlanError> {
         steps.push(Step::Run(input_batch(&plan, rows, numbers)));
     }
     let weights = random_weights(&plan, random, usual_spread);
-    Ok(Case::new(plan, weights, NO_CACHE, steps))
+    Case::new(plan, weights, NO_CACHE, steps)
 }
 
 fn quantized(function: Function, scale: ActivationScale) -> Result<Plan, PlanError> {

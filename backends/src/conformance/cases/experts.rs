@@ -73,7 +73,9 @@ impl Routing {
             let mut numbers = |count: usize| {
                 let mut logits = random.normals(count, 2.0);
                 if ties {
-                    logits.iter_mut().for_each(|l| *l = l.round());
+                    for logit in &mut logits {
+                        *logit = logit.round();
+                    }
                 }
                 logits
             };

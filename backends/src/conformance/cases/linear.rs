@@ -23,14 +23,14 @@ pub(super) fn cases() -> Vec<CaseSpec> {
                 plan.tap(y);
                 // Long rows of activations are enough in a few regimes.
                 let rows = if k > 1000 { &ROWS[..5] } else { &ROWS[..] };
-                over_rows(plan.finish()?, rows, random)
+                Ok(over_rows(plan.finish()?, rows, random))
             }));
         }
         for epilogue in Epilogue::ALL {
             for (n, k) in [(33, 65), (128, 96)] {
                 let name = format!("{format} {n}×{k} {epilogue:?}");
                 cases.push(CaseSpec::new(Group::Linear, name, move |random| {
-                    over_rows(epilogue.plan(format, n, k)?, &[1, 3, 8, 17, 64], random)
+                    Ok(over_rows(epilogue.plan(format, n, k)?, &[1, 3, 8, 17, 64], random))
                 }));
             }
         }
@@ -41,7 +41,7 @@ pub(super) fn cases() -> Vec<CaseSpec> {
             let matrix = plan.matrix_of(parts, 70, format);
             let y = plan.linear(x, matrix);
             plan.tap(y);
-            over_rows(plan.finish()?, &[1, 5, 33], random)
+            Ok(over_rows(plan.finish()?, &[1, 5, 33], random))
         }));
     }
     cases.push(CaseSpec::new(Group::Linear, "large, small and zero rows", hard_rows));
@@ -51,8 +51,10 @@ pub(super) fn cases() -> Vec<CaseSpec> {
             let matrix = plan.matrix(tensor_name(format), 1031, 192, format);
             plan.linear(x, matrix)
         });
-        y.into_iter().for_each(|y| plan.tap(y));
-        over_rows(plan.finish()?, &[1, 4, 33], random)
+        for y in y {
+            plan.tap(y);
+        }
+        Ok(over_rows(plan.finish()?, &[1, 4, 33], random))
     }));
     cases
 }
@@ -68,11 +70,11 @@ fn one_input(width: usize) -> (PlanBuilder, Columns) {
     (plan, x)
 }
 
-fn over_rows(plan: Plan, rows: &[usize], random: &mut Random) -> Result<Case, PlanError> {
+fn over_rows(plan: Plan, rows: &[usize], random: &mut Random) -> Case {
     let weights = random_weights(&plan, random, usual_spread);
     let batch = |rows: &usize| Step::Run(input_batch(&plan, *rows, |count| random.activations(count)));
     let steps = rows.iter().map(batch).collect();
-    Ok(Case::new(plan.clone(), weights, NO_CACHE, steps))
+    Case::new(plan, weights, NO_CACHE, steps)
 }
 
 /// What goes with a product.
@@ -159,7 +161,9 @@ fn hard_rows(random: &mut Random) -> Result<Case, PlanError> {
     let mut batch = input_batch(&plan, sizes.len(), |count| random.normals(count, 1.0));
     for rows in &mut batch.inputs {
         for (row, size) in rows.data.chunks_mut(k).zip(sizes) {
-            row.iter_mut().for_each(|x| *x = (*x * size).clamp(-60_000.0, 60_000.0));
+            for x in row {
+                *x = (*x * size).clamp(-60_000.0, 60_000.0);
+            }
         }
         // The sixth row has one element that is not zero, the last one of its columns.
         rows.data[6 * k..7 * k - 1].fill(0.0);

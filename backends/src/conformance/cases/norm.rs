@@ -10,6 +10,7 @@ use crate::plan::{Element, Norm, NormKind, Op, Plan, PlanBuilder, PlanError, Row
 
 /// What is normalised, and how.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an attribute that is on or off")]
 struct Variant {
     kind: NormKind,
     width: usize,
@@ -81,7 +82,7 @@ pub(super) fn cases() -> Vec<CaseSpec> {
             for width in [5, 64, 200] {
                 try_out(
                     format!("{kind:?} {width} quantized {scale:?}"),
-                    Variant { quantize, width, ..plain },
+                    Variant { width, quantize, ..plain },
                 );
             }
             let all =

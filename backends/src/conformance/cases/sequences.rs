@@ -26,6 +26,7 @@ const EXPERTS: usize = 5;
 
 /// What distinguishes the families.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is something that a family has or has not")]
 struct Family {
     name: &'static str,
     heads: usize,
@@ -141,7 +142,7 @@ pub(super) fn cases() -> Vec<CaseSpec> {
                 cases.push(CaseSpec::new(Group::Sequences, name, move |_| {
                     // Not by the full name: the fused form gets the plain one's numbers.
                     let random = &mut Random::named(&format!("{} {format}", family.name));
-                    let case = conversation(family.plan(format)?, cache, random)?;
+                    let case = conversation(family.plan(format)?, cache, random);
                     if !fused {
                         return Ok(case);
                     }
@@ -157,12 +158,12 @@ pub(super) fn cases() -> Vec<CaseSpec> {
 
 /// A conversation with the plainest family.
 pub(super) fn small_conversation(random: &mut Random) -> Result<Case, PlanError> {
-    conversation(LLAMA.plan(WeightFormat::F16)?, CacheFormat::F16, random)
+    Ok(conversation(LLAMA.plan(WeightFormat::F16)?, CacheFormat::F16, random))
 }
 
 /// A prompt; its reply beside a second prompt in chunks; a branch that copies a page; run ahead on drawn
 /// tokens at the end.
-fn conversation(plan: Plan, format: CacheFormat, random: &mut Random) -> Result<Case, PlanError> {
+fn conversation(plan: Plan, format: CacheFormat, random: &mut Random) -> Case {
     let cache = CacheOptions { format, page_tokens: 4, pages: 40 };
     let mut pool = PageShuffle::new(&cache, random);
     let weights = random_weights(&plan, random, |tensor| match tensor {
@@ -197,7 +198,7 @@ fn conversation(plan: Plan, format: CacheFormat, random: &mut Random) -> Result<
         all[2].logits = LogitRows::None;
         steps.push(Step::Ahead(batch(all)));
     }
-    Ok(Case::new(plan, weights, cache, steps))
+    Case::new(plan, weights, cache, steps)
 }
 
 fn batch(sequences: Vec<SequenceStep>) -> Batch {
@@ -312,7 +313,7 @@ impl Builder {
             heads,
             scale: 1.0 / (dim as f32).sqrt(),
             // Every second layer sees only its neighbourhood.
-            window: self.family.window.filter(|_| self.layer % 2 == 0),
+            window: self.family.window.filter(|_| self.layer.is_multiple_of(2)),
             softcap: self.family.softcap,
             sinks: self.family.sinks.then(|| self.plan.vector(self.name("sinks"), heads)),
             output: q.value,

@@ -49,26 +49,6 @@ fn spoilt() -> Vec<(&'static str, Spoil, Right)> {
             |e| matches!(e, BatchError::TooMany { what: "rows with logits", .. }),
         ),
         (
-            "a token out of the vocabulary",
-            |b| b.sequences[0].tokens = Tokens::Ids(vec![97; 11]),
-            |e| matches!(e, BatchError::TokenOutOfRange { token: 97, vocabulary: 97, .. }),
-        ),
-        (
-            "the largest token",
-            |b| b.sequences[0].tokens = Tokens::Ids(vec![u32::MAX; 11]),
-            |e| matches!(e, BatchError::TokenOutOfRange { token: u32::MAX, .. }),
-        ),
-        (
-            "a draw that nobody made",
-            |b| b.sequences[0].tokens = Tokens::Sampled(77),
-            |e| matches!(e, BatchError::NoSuchDraw { sequence: 0, draw: 77 }),
-        ),
-        (
-            "positions beyond counting",
-            |b| b.sequences[0].start = u32::MAX - 5,
-            |e| matches!(e, BatchError::PositionOverflow { .. }),
-        ),
-        (
             "too few pages",
             |b| b.sequences[0].pages.truncate(2),
             |e| matches!(e, BatchError::PageCount { .. }),
@@ -111,6 +91,32 @@ fn spoilt() -> Vec<(&'static str, Spoil, Right)> {
     ]
 }
 
+/// Tokens and positions that cannot be.
+fn spoilt_tokens() -> Vec<(&'static str, Spoil, Right)> {
+    vec![
+        (
+            "a token out of the vocabulary",
+            |b| b.sequences[0].tokens = Tokens::Ids(vec![97; 11]),
+            |e| matches!(e, BatchError::TokenOutOfRange { token: 97, vocabulary: 97, .. }),
+        ),
+        (
+            "the largest token",
+            |b| b.sequences[0].tokens = Tokens::Ids(vec![u32::MAX; 11]),
+            |e| matches!(e, BatchError::TokenOutOfRange { token: u32::MAX, .. }),
+        ),
+        (
+            "a draw that nobody made",
+            |b| b.sequences[0].tokens = Tokens::Sampled(77),
+            |e| matches!(e, BatchError::NoSuchDraw { sequence: 0, draw: 77 }),
+        ),
+        (
+            "positions beyond counting",
+            |b| b.sequences[0].start = u32::MAX - 5,
+            |e| matches!(e, BatchError::PositionOverflow { .. }),
+        ),
+    ]
+}
+
 /// Options that make no sense.
 fn bad_options() -> Vec<(&'static str, Sampling)> {
     let good = Sampling { temperature: 1.0, ..Sampling::greedy() };
@@ -131,7 +137,7 @@ fn bad_options() -> Vec<(&'static str, Sampling)> {
 
 pub(super) fn checks() -> Vec<(String, Check)> {
     let mut checks = vec![];
-    for (name, spoil, right) in spoilt() {
+    for (name, spoil, right) in spoilt().into_iter().chain(spoilt_tokens()) {
         checks.push(check(name, move |target, victim| {
             let mut bad = victim.batch(0);
             spoil(&mut bad);

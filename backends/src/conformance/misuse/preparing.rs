@@ -252,9 +252,11 @@ fn no_limits(target: &Target<'_>, victim: &Victim) -> Verdict {
     }
 }
 
+type Break = fn(&mut Plan);
+
 /// Plans that nobody checked before, each broken in one place.
 fn unsound(target: &Target<'_>, victim: &Victim) -> Verdict {
-    let breaks: [(&str, fn(&mut Plan)); 9] = [
+    let breaks: [(&str, Break); 9] = [
         ("no nodes", |p| p.nodes.clear()),
         ("a matrix too narrow", |p| p.matrices[1].cols -= 1),
         ("a matrix of nothing", |p| p.matrices[1].rows = 0),

@@ -96,12 +96,15 @@ fn stored_int8(x: &[f64], tolerance: &[f64]) -> (Vec<f32>, Vec<f32>) {
     (back, moved)
 }
 
+/// Key, key tolerance, value and value tolerance of a position.
+pub(crate) type Seen<'a> = (&'a [f32], &'a [f32], &'a [f32], &'a [f32]);
+
 /// One query head over the keys and values that it sees.
 #[derive(Clone, Debug)]
 pub(crate) struct Attended<'a> {
     pub query: &'a [f64],
-    /// For each position in sight: key, key tolerance, value, value tolerance.
-    pub seen: &'a [(&'a [f32], &'a [f32], &'a [f32], &'a [f32])],
+    /// Every position in sight.
+    pub seen: &'a [Seen<'a>],
     pub scale: f64,
     pub softcap: Option<f64>,
     pub sink: Option<f64>,

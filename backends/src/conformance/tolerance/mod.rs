@@ -122,7 +122,7 @@ impl<'a> Local<'a> {
         match op {
             Op::Input(o) => map(o.output, &|y| units.input * y.abs()),
             Op::Embed(o) => {
-                let moved = if o.factor == 1.0 { 0.0 } else { 2.0 * units.accumulate };
+                let moved = if o.factor.to_bits() == 1f32.to_bits() { 0.0 } else { 2.0 * units.accumulate };
                 map(o.output, &|y| units.single_operation(y, moved * y.abs()))
             }
             Op::SelectRows(o) => map(o.output, &|y| units.input * y.abs()),

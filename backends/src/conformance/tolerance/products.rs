@@ -108,6 +108,7 @@ pub(crate) fn w8a8_product(x: &QuantizedRow, codes: &[i8], weight_scale: f32) ->
 }
 
 /// What follows a product: `factor · (product + bias) + residual`, each operation rounding once, doubled.
+#[allow(clippy::float_cmp, reason = "an attribute that is off is exactly 1 or 0")]
 pub(crate) fn epilogue(product: Product, factor: f64, bias: f64, residual: f64, units: &Units) -> f64 {
     let terms = (factor * product.sum).abs() + (factor * bias).abs() + residual.abs();
     let y = factor * (product.sum + bias) + residual;
