@@ -178,8 +178,8 @@ FIXTURES = {
     ),
     "granite": fixture(
         "Granite",
-        sizes(40, 3, 4, 2, 56, 121, embedding_multiplier=3.0, attention_multiplier=0.2, rope_theta=10000.0)
-        | {"residual_multiplier": 0.7, "logits_scaling": 0.5, "tie_word_embeddings": True}
+        sizes(40, 3, 4, 2, 56, 121, embedding_multiplier=3.0, attention_multiplier=0.1875, rope_theta=10000.0)
+        | {"residual_multiplier": 0.75, "logits_scaling": 0.5, "tie_word_embeddings": True}
         | {"attention_bias": True, "mlp_bias": True},
         {
             "multiplier of the embedding": {"embedding_multiplier": 1.0},

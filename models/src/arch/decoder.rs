@@ -125,7 +125,7 @@ impl Layer<'_> {
         (q, k, v): (Columns, Columns, Columns),
         window: Option<u32>,
     ) -> Columns {
-        let scale = 1.0 / (self.of.head_dim as f32).sqrt();
+        let scale = inverse_root(self.of.head_dim as f64);
         self.attend_with(plan, (q, k, v), Manner { window, scale, softcap: None })
     }
 
@@ -150,6 +150,11 @@ impl Layer<'_> {
         };
         plan.attend(k, v, attention)
     }
+}
+
+/// `1/√x`, rounded once.
+pub(super) fn inverse_root(x: f64) -> f32 {
+    (1.0 / x.sqrt()) as f32
 }
 
 /// What families differ in when they attend.

@@ -3,7 +3,7 @@
 use ingle_backends::plan::{Columns, Plan, PlanBuilder, PlanError, RopeId};
 use serde_json::{Value, json};
 
-use super::decoder::{AttentionWeights, Layer, Manner};
+use super::decoder::{AttentionWeights, Layer, Manner, inverse_root};
 use super::dimensions::Keys;
 use super::gemma::{decoder, embedding_factor, softcap};
 use super::windows::{by_layer, needed_window};
@@ -17,7 +17,7 @@ pub struct Gemma2 {
     pub windows: Windows,
     pub attention_bias: bool,
     /// Attention is scaled by one over its root.
-    pub query_scalar: f32,
+    pub query_scalar: f64,
     pub attention_softcap: Option<f32>,
     pub logit_softcap: Option<f32>,
     pub embedding_factor: f32,
@@ -47,7 +47,7 @@ pub(super) fn read(all: &Config, config: &Fields) -> Result<Box<dyn Architecture
         dimensions,
         windows,
         attention_bias: config.flag("attention_bias")?,
-        query_scalar: config.number("query_pre_attn_scalar", 1e-6..=1e9)? as f32,
+        query_scalar: config.number("query_pre_attn_scalar", 1e-6..=1e9)?,
         attention_softcap: softcap(config, "attn_logit_softcapping")?,
         logit_softcap: softcap(config, "final_logit_softcapping")?,
     }))
@@ -80,7 +80,7 @@ impl Gemma2 {
         let (q, k) = (plan.rope(q, rope), plan.rope(k, rope));
         let manner = Manner {
             window: self.windows[layer.index],
-            scale: 1.0 / self.query_scalar.sqrt(),
+            scale: inverse_root(self.query_scalar),
             softcap: self.attention_softcap,
         };
         let attended = layer.attend_with(plan, (q, k, v), manner);

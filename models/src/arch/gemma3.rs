@@ -4,7 +4,7 @@
 use ingle_backends::plan::{Columns, Plan, PlanBuilder, PlanError, RopeId};
 use serde_json::{Value, json};
 
-use super::decoder::{AttentionWeights, Layer, Manner};
+use super::decoder::{AttentionWeights, Layer, Manner, inverse_root};
 use super::dimensions::Keys;
 use super::gemma::{decoder, embedding_factor, softcap};
 use super::windows::{by_layer, needed_window};
@@ -20,7 +20,7 @@ pub struct Gemma3 {
     pub windows: Windows,
     pub attention_bias: bool,
     /// Attention is scaled by one over its root.
-    pub query_scalar: f32,
+    pub query_scalar: f64,
     pub logit_softcap: Option<f32>,
     pub embedding_factor: f32,
 }
@@ -59,7 +59,7 @@ pub(super) fn read(all: &Config, config: &Fields) -> Result<Box<dyn Architecture
         local_rope: rotation(config, dimensions.head_dim, dimensions.context, &local)?,
         windows: by_layer(config, dimensions.layers, Some(window), slides)?,
         attention_bias: config.flag("attention_bias")?,
-        query_scalar: config.number("query_pre_attn_scalar", 1e-6..=1e9)? as f32,
+        query_scalar: config.number("query_pre_attn_scalar", 1e-6..=1e9)?,
         logit_softcap: softcap(config, "final_logit_softcapping")?,
         embedding_factor: embedding_factor(all.dtype(), dimensions.hidden),
         dimensions,
@@ -105,7 +105,7 @@ impl Gemma3 {
         let q = layer.head_norm(plan, "self_attn.q_norm", q, 1.0);
         let k = layer.head_norm(plan, "self_attn.k_norm", k, 1.0);
         let (q, k) = (plan.rope(q, rope), plan.rope(k, rope));
-        let manner = Manner { window, scale: 1.0 / self.query_scalar.sqrt(), softcap: None };
+        let manner = Manner { window, scale: inverse_root(self.query_scalar), softcap: None };
         let attended = layer.attend_with(plan, (q, k, v), manner);
         plan.linear(attended, weights.o)
     }

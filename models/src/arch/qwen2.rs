@@ -19,7 +19,7 @@ pub struct Qwen2 {
 
 /// What a configuration means where it is silent.
 pub(super) fn defaults() -> Value {
-    json!({"hidden_act": "silu", "rms_norm_eps": 1e-6, "tie_word_embeddings": false})
+    json!({"hidden_act": "silu", "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "max_window_layers": 28})
 }
 
 pub(super) fn read(_: &Config, config: &Fields) -> Result<Box<dyn Architecture>, ConfigError> {
@@ -31,13 +31,7 @@ pub(super) fn read(_: &Config, config: &Fields) -> Result<Box<dyn Architecture>,
 /// Windows in the layers from `max_window_layers` on, which despite its name counts those without.
 pub(super) fn upper_windows(config: &Fields, layers: usize) -> Result<Windows, ConfigError> {
     let window = switched_window(config)?;
-    let first = config.optional_size("max_window_layers", 0..=Dimensions::LARGEST_CONTEXT)?;
-    let first = match (first, window) {
-        (None, Some(_)) if !config.has("layer_types") => {
-            return Err(config.missing("max_window_layers", "the first layer with a window"));
-        }
-        (first, _) => first.unwrap_or(0),
-    };
+    let first = config.size("max_window_layers", 0..=Dimensions::LARGEST_CONTEXT)?;
     by_layer(config, layers, window, |layer| layer >= first)
 }
 

@@ -25,7 +25,7 @@ impl From<Dimensions> for Qwen3 {
 
 /// What a configuration means where it is silent.
 pub(super) fn defaults() -> Value {
-    json!({"hidden_act": "silu", "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "head_dim": 128})
+    json!({"hidden_act": "silu", "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "head_dim": 128, "max_window_layers": 28})
 }
 
 pub(super) fn read(_: &Config, config: &Fields) -> Result<Box<dyn Architecture>, ConfigError> {

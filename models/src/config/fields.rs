@@ -98,7 +98,7 @@ impl Fields {
         count: usize,
         range: RangeInclusive<f64>,
     ) -> Result<Vec<f64>, ConfigError> {
-        let needed = || format!("a list of {count} numbers from {} to {}", range.start(), range.end());
+        let needed = || format!("a list of {count}, each {}", real(&range));
         let value = self.get(key).ok_or_else(|| self.missing(key, needed()))?;
         let in_range = |v: &Value| v.as_f64().filter(|n| range.contains(n));
         let numbers: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(in_range).collect());
@@ -186,5 +186,11 @@ fn whole(range: &RangeInclusive<usize>) -> String {
 }
 
 fn real(range: &RangeInclusive<f64>) -> String {
-    format!("a number from {} to {}", range.start(), range.end())
+    format!("a number from {} to {}", brief(*range.start()), brief(*range.end()))
+}
+
+/// A number without the zeros that nobody counts.
+fn brief(number: f64) -> String {
+    let size = number.abs();
+    if size >= 1e6 || (size > 0.0 && size < 1e-3) { format!("{number:e}") } else { number.to_string() }
 }
