@@ -4,8 +4,9 @@
 
 mod support;
 
+use ingle_backends::CacheOptions;
 use ingle_backends::format::WeightFormat;
-use ingle_backends::plan::{RopeScaling, RopeSpec};
+use ingle_backends::plan::{BatchLimits, RopeScaling, RopeSpec};
 use ingle_models::arch::{Architecture, PlanOptions, WeightFormats, from_config};
 use ingle_models::config::{Config, ConfigError};
 use ingle_models::shapes;
@@ -111,6 +112,29 @@ fn long_contexts_of_phi_rotate_by_the_other_table() {
 }
 
 #[test]
+fn rotations_are_those_of_the_reference() {
+    let path = root().with_file_name("ropes.json");
+    let cases: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for case in cases.as_array().unwrap() {
+        let architecture = read(&case["config"]).unwrap();
+        for (name, context) in [("short", 1), ("long", 4096)] {
+            let Some(expected) = case.get(name) else { continue };
+            let formats = WeightFormats::uniform(WeightFormat::F32);
+            let plan = architecture.plan(&PlanOptions { formats, context: Some(context) }).unwrap();
+            let got = plan.ropes[0].inverse_frequencies();
+            let frequencies = expected["inverse_frequencies"].as_array().unwrap();
+            let what = &case["config"]["rope_parameters"];
+            assert_eq!(got.len(), frequencies.len(), "{what}");
+            for (got, expected) in got.iter().zip(frequencies) {
+                assert!((got / expected.as_f64().unwrap() - 1.0).abs() < 1e-12, "{what}: {got} {expected}");
+            }
+            let magnitude = expected["magnitude"].as_f64().unwrap();
+            assert!((plan.ropes[0].magnitude() - magnitude).abs() < 1e-12, "{what}: {magnitude}");
+        }
+    }
+}
+
+#[test]
 fn formats_of_single_matrices_can_be_told_apart() {
     let architecture = read(&fixture("llama")).unwrap();
     let formats = WeightFormats::uniform(WeightFormat::Bf16)
@@ -193,11 +217,12 @@ fn what_would_change_the_computation_is_refused() {
         ("architectures", json!(["LlamaForSequenceClassification"])),
     ] {
         let fault = fault(&with(fixture("llama"), key, value.clone()));
-        let inner = value.as_object().and_then(|o| o.keys().last().cloned()).unwrap_or_default();
-        assert!(
-            fault.contains(key) && fault.contains(&inner) && fault.contains(" is "),
-            "{key} {value}: {fault}"
-        );
+        let named = match &value {
+            Value::Object(object) if object.contains_key("mrope_section") => "mrope_section",
+            Value::Object(object) if object.contains_key("factor") => "rope_type",
+            _ => key,
+        };
+        assert!(fault.contains(&format!("`{named}` is ")), "{key} {value}: {fault}");
     }
     // All of them are named at once.
     let two = with(with(fixture("llama"), "alibi", json!(true)), "clip_qkv", json!(8.0));
@@ -262,7 +287,7 @@ fn nonsense_never_panics() {
         json!(1),
         json!(2),
         json!(3),
-        json!(1u64 << 12),
+        json!(12),
         json!(1u64 << 20),
         json!(1u64 << 31),
         json!(1u64 << 60),
@@ -299,6 +324,27 @@ fn nonsense_never_panics() {
         }
     }
     assert!(made > 1000, "only {made} were plausible");
+}
+
+/// The largest sizes that are accepted, all at once: nothing overflows, and nobody could store it.
+#[test]
+fn the_largest_sizes_are_only_too_large() {
+    let mut config = fixture("llama");
+    for (key, size) in [
+        ("hidden_size", 1u64 << 20),
+        ("intermediate_size", 1 << 20),
+        ("num_attention_heads", 1 << 14),
+        ("num_key_value_heads", 1 << 14),
+        ("head_dim", 1 << 14),
+        ("num_hidden_layers", 1 << 12),
+        ("vocab_size", 1 << 26),
+        ("max_position_embeddings", 1 << 30),
+    ] {
+        config = with(config, key, json!(size));
+    }
+    let plan = read(&config).unwrap().plan(&WeightFormats::uniform(WeightFormat::F32).into()).unwrap();
+    let footprint = plan.footprint(&CacheOptions::default(), &BatchLimits::default());
+    assert_eq!(footprint.total(), u64::MAX);
 }
 
 /// The places of all values in a JSON document.

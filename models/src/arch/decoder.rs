@@ -158,6 +158,7 @@ pub(super) fn inverse_root(x: f64) -> f32 {
 }
 
 /// What families differ in when they attend.
+#[derive(Clone, Copy)]
 pub(super) struct Manner {
     pub(super) window: Option<u32>,
     pub(super) scale: f32,

@@ -63,6 +63,9 @@ impl From<WeightFormats> for PlanOptions {
     }
 }
 
+/// Makes an architecture of the keys of a language model; the whole configuration is beside them.
+type Reader = fn(&Config, &Fields) -> Result<Box<dyn Architecture>, ConfigError>;
+
 /// How a configuration becomes an architecture.
 struct Family {
     /// `architectures` in `config.json`: the class that the reference implementation would use.
@@ -71,7 +74,7 @@ struct Family {
     model_type: &'static str,
     /// The values of keys that a configuration may leave out.
     defaults: fn() -> Value,
-    read: fn(&Config, &Fields) -> Result<Box<dyn Architecture>, ConfigError>,
+    read: Reader,
     /// The language model's keys are in `text_config`.
     nested: bool,
 }
@@ -81,7 +84,7 @@ impl Family {
         class: &'static str,
         model_type: &'static str,
         defaults: fn() -> Value,
-        read: fn(&Config, &Fields) -> Result<Box<dyn Architecture>, ConfigError>,
+        read: Reader,
     ) -> Self {
         Self { class, model_type, defaults, read, nested: false }
     }

@@ -53,7 +53,7 @@ pub(crate) fn rotation(
     let plain = RopeSpec { rotary_dim, ..RopeSpec::new(head_dim, base.unwrap_or(defaults.base)) };
 
     let Some(parameters) = parameters else { return Ok(plain.into()) };
-    let rotation = scaled(config, &parameters, plain, context)?;
+    let rotation = scaled(config, &parameters, &plain, context)?;
     parameters.refuse_unread()?;
     Ok(rotation)
 }
@@ -79,7 +79,7 @@ fn parameters(config: &Fields, defaults: &RopeDefaults<'_>) -> Result<Option<Fie
 fn scaled(
     config: &Fields,
     parameters: &Fields,
-    plain: RopeSpec,
+    plain: &RopeSpec,
     context: usize,
 ) -> Result<Rotation, ConfigError> {
     let key = if parameters.get("rope_type").is_some() { "rope_type" } else { "type" };
@@ -105,7 +105,7 @@ fn scaled(
         "yarn" => yarn(config, parameters, context)?,
         _ => return Err(parameters.unsupported(key, "default, linear, llama3, yarn, longrope")),
     };
-    Ok(RopeSpec { scaling, ..plain }.into())
+    Ok(RopeSpec { scaling, ..plain.clone() }.into())
 }
 
 fn yarn(config: &Fields, parameters: &Fields, context: usize) -> Result<RopeScaling, ConfigError> {
@@ -133,7 +133,7 @@ fn yarn(config: &Fields, parameters: &Fields, context: usize) -> Result<RopeScal
 fn long(
     config: &Fields,
     parameters: &Fields,
-    plain: RopeSpec,
+    plain: &RopeSpec,
     context: usize,
 ) -> Result<Rotation, ConfigError> {
     let original = original_context(config, parameters, context)?;

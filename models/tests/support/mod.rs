@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use half::{bf16, f16};
@@ -62,10 +62,10 @@ impl Fixture {
     pub(crate) fn all() -> Vec<Self> {
         let mut folders: Vec<_> = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).collect();
         folders.sort();
-        folders.into_iter().map(Self::open).collect()
+        folders.iter().map(|folder| Self::open(folder)).collect()
     }
 
-    fn open(folder: PathBuf) -> Self {
+    fn open(folder: &Path) -> Self {
         let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
         let reference: Value = serde_json::from_str(&text("reference.json")).unwrap();
         Self {
@@ -84,7 +84,7 @@ impl Fixture {
 pub(crate) struct Tensors(HashMap<String, (usize, Vec<f32>)>);
 
 impl Tensors {
-    fn open(path: &std::path::Path) -> Self {
+    fn open(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = file.tensors().into_iter().map(|(name, tensor)| {
