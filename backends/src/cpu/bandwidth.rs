@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use memmap2::MmapMut;
 use rayon::prelude::*;
 
 use super::simd::{Isa, Kernel, LANES, Simd};
@@ -24,17 +25,19 @@ pub struct ReadBandwidth {
 /// The buffer, of `bytes` rounded up to whole megabytes, must be well beyond the last-level cache to say
 /// something about memory. `None` if the system does not grant it.
 pub fn read_bandwidth(isa: Isa, bytes: usize, passes: usize) -> Option<ReadBandwidth> {
-    let len = bytes.div_ceil(CHUNK).max(1) * (CHUNK / size_of::<f32>());
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(len).ok()?;
-    buffer.resize(len, 0.0_f32);
-    // Written in parallel, and not with zeros, so that every page is a page of its own.
+    let bytes = bytes.max(1).checked_next_multiple_of(CHUNK)?;
+    // The same kind of memory that weights lie in, huge pages where there are some.
+    let mut map = MmapMut::map_anon(bytes).ok()?;
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
+    let buffer: &mut [f32] = bytemuck::try_cast_slice_mut(&mut map).ok()?;
+    // Written, as the pages do not exist before, and in parallel, as they then lie near the threads.
     buffer.par_chunks_mut(CHUNK / size_of::<f32>()).for_each(|chunk| chunk.fill(1.0));
     let mut rates: Vec<f64> = (0..passes.max(1))
         .map(|_| {
             let start = Instant::now();
-            std::hint::black_box(read_all(isa, &buffer));
-            (len * size_of::<f32>()) as f64 / start.elapsed().as_secs_f64()
+            std::hint::black_box(read_all(isa, buffer));
+            bytes as f64 / start.elapsed().as_secs_f64()
         })
         .collect();
     rates.sort_by(f64::total_cmp);

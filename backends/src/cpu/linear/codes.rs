@@ -1,11 +1,14 @@
 //! The product of int8 activations with int8 weights, summed as integers: exact, so every instruction set and every
 //! way of cutting the work gives the same bits.
 
+#![allow(clippy::needless_range_loop, reason = "tiles are walked by their indices")]
+
 use std::array;
 use std::cell::RefCell;
 
-use super::Epilogue;
+use super::{BLOCK_ROWS, Epilogue};
 use super::prepare::LINE_CODES;
+use super::tiled::cut;
 use crate::cpu::simd::{CodeLine, Columns, Kernel, Simd, reserve_lines};
 
 /// Cache lines of a row that a tile sums before it puts the sums down: 4096 columns.
@@ -31,7 +34,8 @@ pub(super) struct CodeRows<'a> {
     pub(super) x: &'a [CodeLine],
     pub(super) x_scales: &'a [f32],
     pub(super) row_lines: usize,
-    /// The first of the rows of weights; there are as many as `out` has columns.
+    /// The first of the rows of weights; there are as many as `out` has columns (with many
+    /// rows of activations at most [`BLOCK_ROWS`]).
     pub(super) first: usize,
     pub(super) epilogue: Epilogue<'a>,
     pub(super) out: Columns<'a>,
@@ -50,7 +54,12 @@ impl Kernel for CodeRows<'_> {
             1 => self.stream::<S, 1>(s),
             2..=FEW if S::MANY_REGISTERS => self.stream::<S, 4>(s),
             2..=FEW => self.stream::<S, 2>(s),
-            _ => PARTIAL.with_borrow_mut(|partial| self.tiles(s, partial)),
+            _ => {
+                // Taken and put back: a closure would not be compiled for the instruction set.
+                let mut partial = PARTIAL.take();
+                self.tiles(s, &mut partial);
+                PARTIAL.set(partial);
+            }
         }
     }
 }
@@ -91,7 +100,7 @@ impl CodeRows<'_> {
                 }
             }
             for (m, sums) in results.into_iter().enumerate().take(self.x_scales.len()) {
-                self.write(m, n, sums, corrections);
+                self.write(m, n, &sums, &corrections);
             }
         }
     }
@@ -144,37 +153,44 @@ impl CodeRows<'_> {
         partial: &mut [[i32; TILE]],
     ) {
         let depth = DEPTH.min(self.row_lines - start);
-        let (is_first, is_last) = (start == 0, start + depth == self.row_lines);
         let blocks = corrections.len();
-        for (block, corrections) in corrections.iter().enumerate() {
-            let n = block * TILE;
-            let weights = self.weight_rows(n, start, depth);
-            let (sums, _) = tile::<S, M, false>(s, self.x_rows::<M>(m, start, depth), weights);
-            for (i, sums) in sums.into_iter().enumerate() {
-                let mut sums = s.reduce_sums4(sums);
-                let partial = &mut partial[i * blocks + block];
-                if !is_first {
-                    sums = array::from_fn(|n| sums[n].wrapping_add(partial[n]));
+        let x = self.x_rows::<M>(m, start, depth);
+        let mut sums = [[[0; TILE]; BLOCK_ROWS / TILE]; M];
+        for block in 0..blocks {
+            let (tile, _) = tile::<S, M, false>(s, x, self.weight_rows(block * TILE, start, depth));
+            for m in 0..M {
+                sums[m][block] = s.reduce_sums4(tile[m]);
+            }
+        }
+        for (i, (sums, partial)) in sums.iter_mut().zip(partial.chunks_exact_mut(blocks)).enumerate() {
+            let sums = &mut sums[..blocks];
+            if start > 0 {
+                let earlier = partial.as_flattened().iter();
+                for (sum, earlier) in sums.as_flattened_mut().iter_mut().zip(earlier) {
+                    *sum = sum.wrapping_add(*earlier);
                 }
-                if is_last {
-                    self.write(m + i, n, sums, *corrections);
-                } else {
-                    *partial = sums;
-                }
+            }
+            if start + depth == self.row_lines {
+                self.write(m + i, 0, sums.as_flattened(), corrections.as_flattened());
+            } else {
+                partial.copy_from_slice(sums);
             }
         }
     }
 
-    /// Scales four sums and puts them into the output.
+    /// Scales sums and puts them into the output, from column `n` on.
     #[inline(always)]
-    fn write(&mut self, m: usize, n: usize, sums: [i32; TILE], corrections: [i32; TILE]) {
-        let count = TILE.min(self.out.width() - n);
+    fn write(&mut self, m: usize, n: usize, sums: &[i32], corrections: &[i32]) {
+        let count = sums.len().min(self.out.width() - n);
+        let (sums, corrections) = (&sums[..count], &corrections[..count]);
         let scales = &self.weight_scales[self.first + n..][..count];
-        let mut values = [0.0; TILE];
-        for (i, scale) in scales.iter().enumerate() {
-            values[i] = sums[i].wrapping_sub(corrections[i]) as f32 * self.x_scales[m] * scale;
+        let x_scale = self.x_scales[m];
+        let mut products = [0.0; BLOCK_ROWS];
+        let products = &mut products[..count];
+        for i in 0..count {
+            products[i] = sums[i].wrapping_sub(corrections[i]) as f32 * x_scale * scales[i];
         }
-        self.epilogue.write(self.first + n, &values[..count], &mut self.out.row(m)[n..n + count]);
+        self.epilogue.write(self.first + n, products, &mut self.out.row(m)[n..n + count]);
     }
 }
 
@@ -193,7 +209,7 @@ fn tile<S: Simd, const M: usize, const TOTALS: bool>(
     weights: [Row<'_>; TILE],
 ) -> ([[S::Sums; TILE]; M], [S::Sums; TILE]) {
     let depth = weights[0].len();
-    let (x, w) = (x.map(|row| &row[..depth]), weights.map(|row| &row[..depth]));
+    let (x, w) = (cut(x, depth), cut(weights, depth));
     let ones = s.splat_codes(1);
     let mut sums = [[s.zero_sums(); TILE]; M];
     let mut totals = [s.zero_sums(); TILE];
@@ -205,7 +221,10 @@ fn tile<S: Simd, const M: usize, const TOTALS: bool>(
         }
         for part in 0..LINE_CODES / S::CODES {
             let codes = part * S::CODES..(part + 1) * S::CODES;
-            let weights: [S::Codes; TILE] = array::from_fn(|n| s.load_codes(&w[n][k][codes.clone()]));
+            let mut weights = [ones; TILE];
+            for n in 0..TILE {
+                weights[n] = s.load_codes(&w[n][k][codes.clone()]);
+            }
             if TOTALS && S::CODE_OFFSET != 0 {
                 for n in 0..TILE {
                     totals[n] = s.dot_codes(totals[n], ones, weights[n]);

@@ -1,6 +1,8 @@
 //! The product for one to eight rows of activations: the weights are read once, straight from where they lie, and the
 //! aim is to do it as fast as the memory delivers them.
 
+#![allow(clippy::needless_range_loop, reason = "tiles are walked by their indices")]
+
 use std::array;
 
 use super::Epilogue;
@@ -78,8 +80,10 @@ impl<F: Format<V>, const V: usize> FewRows<'_, F, V> {
 
 /// The sums of up to four vectors' lanes.
 #[inline(always)]
-fn reduce<S: Simd, const N: usize>(s: S, sums: &[S::F32; N]) -> [f32; 4] {
-    s.reduce_sum4(array::from_fn(|i| if i < N { sums[i] } else { s.zero() }))
+pub(super) fn reduce<S: Simd, const N: usize>(s: S, sums: &[S::F32; N]) -> [f32; 4] {
+    let mut four = [s.zero(); 4];
+    four[..N].copy_from_slice(sums);
+    s.reduce_sum4(four)
 }
 
 /// The products of `M` rows of activations with `N` rows of weights, the lanes not yet summed.
@@ -94,14 +98,27 @@ fn dot_rows<S: Simd, F: Format<V>, const V: usize, const M: usize, const N: usiz
     let whole = weights.whole_blocks();
     let mut sums = [[s.zero(); N]; M];
     for index in 0..whole {
-        let x: [&[Line; V]; M] = array::from_fn(|m| &x[m][index]);
-        let blocks = array::from_fn(|n| F::block(s, &rows[n], index, AHEAD));
-        add_blocks::<S, F, V, M, N>(s, context, blocks, x, &mut sums);
+        let mut x_block = [&x[0][index]; M];
+        for m in 1..M {
+            x_block[m] = &x[m][index];
+        }
+        let mut blocks = [F::block(s, &rows[0], index, AHEAD); N];
+        for n in 1..N {
+            blocks[n] = F::block(s, &rows[n], index, AHEAD);
+        }
+        add_blocks::<S, F, V, M, N>(s, context, blocks, x_block, &mut sums);
     }
     if weights.has_tail() {
-        let x: [&[Line; V]; M] = array::from_fn(|m| &x[m][whole]);
-        let blocks = array::from_fn(|n| F::tail(s, &rows[n]));
-        add_blocks::<S, F, V, M, N>(s, context, blocks, x, &mut sums);
+        let mut x_block = [&x[0][whole]; M];
+        for m in 1..M {
+            x_block[m] = &x[m][whole];
+        }
+        let tails: [F::Tail; N] = array::from_fn(|n| F::tail(&rows[n]));
+        let mut blocks = [F::tail_block(s, &tails[0]); N];
+        for n in 1..N {
+            blocks[n] = F::tail_block(s, &tails[n]);
+        }
+        add_blocks::<S, F, V, M, N>(s, context, blocks, x_block, &mut sums);
     }
     sums
 }
@@ -111,27 +128,28 @@ fn dot_rows<S: Simd, F: Format<V>, const V: usize, const M: usize, const N: usiz
 fn add_blocks<S: Simd, F: Format<V>, const V: usize, const M: usize, const N: usize>(
     s: S,
     context: F::Context<S>,
-    blocks: [F::Block<S>; N],
+    blocks: [F::Block<'_, S>; N],
     x: [&[Line; V]; M],
     sums: &mut [[S::F32; N]; M],
 ) {
     if M == 1 {
         for n in 0..N {
             // One multiplication by the scale per block, and chains of additions no longer than a block.
-            let mut sum = s.mul(F::vector(s, context, &blocks[n], 0), s.load(&x[0][0].0));
+            let mut sum = s.mul(F::vector(s, context, blocks[n], 0), s.load(&x[0][0].0));
             for v in 1..V {
-                sum = s.fma(F::vector(s, context, &blocks[n], v), s.load(&x[0][v].0), sum);
+                sum = s.fma(F::vector(s, context, blocks[n], v), s.load(&x[0][v].0), sum);
             }
-            let scale = F::scale(s, &blocks[n]);
+            let scale = F::scale(s, blocks[n]);
             sums[0][n] = if F::SCALED { s.fma(sum, scale, sums[0][n]) } else { s.add(sum, sums[0][n]) };
         }
         return;
     }
     for v in 0..V {
-        let weights: [S::F32; N] = array::from_fn(|n| {
-            let weight = F::vector(s, context, &blocks[n], v);
-            if F::SCALED { s.mul(weight, F::scale(s, &blocks[n])) } else { weight }
-        });
+        let mut weights = [s.zero(); N];
+        for n in 0..N {
+            let weight = F::vector(s, context, blocks[n], v);
+            weights[n] = if F::SCALED { s.mul(weight, F::scale(s, blocks[n])) } else { weight };
+        }
         for m in 0..M {
             let x = s.load(&x[m][v].0);
             for n in 0..N {

@@ -24,8 +24,8 @@ use self::codes::CodeRows;
 use self::few::FewRows;
 use self::prepare::LINE_CODES;
 use self::tiled::ManyRows;
-use self::weights::{DenseWeights, Format, Int8Weights, Nf4Weights};
-use super::simd::{CodeLine, Columns, Isa, Line, reserve_lines};
+use self::weights::{DenseWeights, Format, Int8Weights, NF4_GROUP, Nf4Weights};
+use super::simd::{CodeLine, Columns, Isa, LANES, Line, reserve_lines};
 use crate::format::{FormatError, MatrixView, ViewData};
 
 /// Rows of activations from which a block of weights is turned into floats first.
@@ -34,7 +34,7 @@ const MANY: usize = 9;
 const TASK_BYTES: usize = 32 << 10;
 /// Rows of weights of a task in multiples of this, which all kernels' tiles divide.
 const TASK_ROWS: usize = 12;
-/// Rows of weights in a block that many rows of activations are multiplied with.
+/// Rows of weights, at most, in a block that many rows of activations are multiplied with.
 const BLOCK_ROWS: usize = 64;
 
 /// Rows of activations: some or all of the rows of a row-major buffer.
@@ -146,9 +146,26 @@ impl Epilogue<'_> {
     /// Stores products for output features from `first` on.
     #[inline(always)]
     fn write(&self, first: usize, products: &[f32], out: &mut [f32]) {
-        for (i, (out, product)) in out.iter_mut().zip(products).enumerate() {
-            let value = self.bias.map_or(*product, |bias| product + bias[first + i]);
-            *out = if self.add { *out + value } else { value };
+        let len = products.len().min(out.len());
+        let (products, out) = (&products[..len], &mut out[..len]);
+        // One plain loop for each case, so that each becomes vectors.
+        match (self.bias.map(|bias| &bias[first..][..len]), self.add) {
+            (None, false) => out.copy_from_slice(products),
+            (None, true) => {
+                for i in 0..len {
+                    out[i] += products[i];
+                }
+            }
+            (Some(bias), false) => {
+                for i in 0..len {
+                    out[i] = products[i] + bias[i];
+                }
+            }
+            (Some(bias), true) => {
+                for i in 0..len {
+                    out[i] += products[i] + bias[i];
+                }
+            }
         }
     }
 }
@@ -218,14 +235,15 @@ pub fn linear(
         ViewData::Bf16(values) => task.floats(x, DenseWeights { values, cols: weights.cols }, out, scratch),
         ViewData::Int8 { codes, scales, group } => {
             let groups = weights.cols.div_ceil(group);
-            match group {
-                32 => task.floats(x, Int8Weights::<32> { codes, scales, groups }, out, scratch),
-                64 => task.floats(x, Int8Weights::<64> { codes, scales, groups }, out, scratch),
-                _ => task.floats(x, Int8Weights::<128> { codes, scales, groups }, out, scratch),
+            let weights = Int8Weights { codes, scales, groups };
+            match group / LANES {
+                2 => task.floats::<2>(x, weights, out, scratch),
+                4 => task.floats::<4>(x, weights, out, scratch),
+                _ => task.floats::<8>(x, weights, out, scratch),
             }
         }
         ViewData::Nf4 { codes, scales } => {
-            let groups = weights.cols.div_ceil(64);
+            let groups = weights.cols.div_ceil(NF4_GROUP);
             task.floats(x, Nf4Weights { codes, scales, groups }, out, scratch);
         }
         ViewData::W8a8 { codes, scales, activation } => {

@@ -3,15 +3,13 @@
 
 use rayon::prelude::*;
 
-use super::weights::nf4_order;
+use super::weights::{NF4_VECTORS, nf4_order};
 use super::{Activations, QuantizedActivations};
 use crate::cpu::simd::{CodeLine, Isa, Kernel, LANES, Line, Simd, SimdSlices};
 use crate::format::ActivationScale;
 
 /// Elements below which handing rows to other threads costs more than it saves.
 const WORTH_SHARING: usize = 1 << 16;
-/// Vectors of a block of NF4 weights.
-const NF4_VECTORS: usize = 8;
 /// Codes in a cache line.
 pub(super) const LINE_CODES: usize = 64;
 

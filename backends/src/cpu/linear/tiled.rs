@@ -5,11 +5,13 @@
 //! columns and the lanes at the end. A tile's operands are a few rows of up to [`DEPTH`] columns, which stay in
 //! the first-level cache, the block of weights in the second.
 
+#![allow(clippy::needless_range_loop, reason = "tiles are walked by their indices")]
+
 use std::array;
 use std::cell::RefCell;
 
-use super::Epilogue;
-use super::few::AHEAD;
+use super::{BLOCK_ROWS, Epilogue};
+use super::few::{AHEAD, reduce};
 use super::weights::Format;
 use crate::cpu::simd::{Columns, Isa, Kernel, LANES, Line, Simd, reserve_lines};
 
@@ -31,7 +33,7 @@ pub(super) struct ManyRows<'a, F, const V: usize> {
     /// Prepared activations: `m` rows of as many vectors as the weights' blocks have.
     pub(super) x: &'a [Line],
     pub(super) m: usize,
-    /// The first of the rows of weights; there are as many as `out` has columns.
+    /// The first of the rows of weights; there are as many as `out` has columns, at most [`BLOCK_ROWS`].
     pub(super) first: usize,
     pub(super) epilogue: Epilogue<'a>,
     pub(super) out: Columns<'a>,
@@ -87,10 +89,16 @@ impl<F: Format<V>, const V: usize> Kernel for Decode<'_, F, V> {
             let row = weights.row(first + row);
             for (index, lines) in lines.as_chunks_mut::<V>().0.iter_mut().enumerate() {
                 let index = start / V + index;
-                let block = if index < whole { F::block(s, &row, index, AHEAD) } else { F::tail(s, &row) };
-                let scale = F::scale(s, &block);
+                let tail;
+                let block = if index < whole {
+                    F::block(s, &row, index, AHEAD)
+                } else {
+                    tail = F::tail(&row);
+                    F::tail_block(s, &tail)
+                };
+                let scale = F::scale(s, block);
                 for (v, line) in lines.iter_mut().enumerate() {
-                    let weight = F::vector(s, context, &block, v);
+                    let weight = F::vector(s, context, block, v);
                     s.store(if F::SCALED { s.mul(weight, scale) } else { weight }, &mut line.0);
                 }
             }
@@ -147,20 +155,23 @@ impl Multiply<'_, '_> {
         let width = self.out.width();
         let x: [&[Line]; M] =
             array::from_fn(|i| &self.x[(m + i) * self.row_lines + self.start..][..self.depth]);
+        let mut products = [[0.0; BLOCK_ROWS]; M];
         for n in (0..width).step_by(N) {
             let weights: [&[Line]; N] =
                 array::from_fn(|i| &self.weights[(n + i) * self.depth..][..self.depth]);
             let sums = tile(s, x, weights);
-            let count = N.min(width - n);
-            for (i, sums) in sums.iter().enumerate() {
-                let sums = s.reduce_sum4(array::from_fn(|i| if i < N { sums[i] } else { s.zero() }));
-                let out = &mut self.out.row(m + i)[n..n + count];
-                if self.start == 0 {
-                    self.epilogue.write(self.first + n, &sums[..count], out);
-                } else {
-                    for (out, sum) in out.iter_mut().zip(sums) {
-                        *out += sum;
-                    }
+            for m in 0..M {
+                let four = reduce(s, &sums[m]);
+                products[m][n..n + N].copy_from_slice(&four[..N]);
+            }
+        }
+        for (i, products) in products.iter().enumerate() {
+            let out = self.out.row(m + i);
+            if self.start == 0 {
+                self.epilogue.write(self.first, &products[..width], out);
+            } else {
+                for (out, product) in out.iter_mut().zip(products) {
+                    *out += product;
                 }
             }
         }
@@ -172,10 +183,13 @@ impl Multiply<'_, '_> {
 fn tile<S: Simd, const M: usize, const N: usize>(s: S, x: [&[Line]; M], w: [&[Line]; N]) -> [[S::F32; N]; M] {
     // Equal lengths, which spares the loop its bounds checks.
     let depth = x[0].len();
-    let (x, w) = (x.map(|row| &row[..depth]), w.map(|row| &row[..depth]));
+    let (x, w) = (cut(x, depth), cut(w, depth));
     let mut sums = [[s.zero(); N]; M];
     for k in 0..depth {
-        let weights: [S::F32; N] = array::from_fn(|n| s.load(&w[n][k].0));
+        let mut weights = [s.zero(); N];
+        for n in 0..N {
+            weights[n] = s.load(&w[n][k].0);
+        }
         for m in 0..M {
             let x = s.load(&x[m][k].0);
             for n in 0..N {
@@ -184,4 +198,13 @@ fn tile<S: Simd, const M: usize, const N: usize>(s: S, x: [&[Line]; M], w: [&[Li
         }
     }
     sums
+}
+
+/// The first `len` entries of each row.
+#[inline(always)]
+pub(super) fn cut<T, const N: usize>(mut rows: [&[T]; N], len: usize) -> [&[T]; N] {
+    for row in &mut rows {
+        *row = &row[..len];
+    }
+    rows
 }
