@@ -130,7 +130,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     runner.set_profiling(true);
     let weight_bytes = runner.memory().weights as f64;
     let bandwidth = backend.measure_bandwidth(&device.id)?;
-    println!("plain read {:.1} GB/s, floor of a decode {:.2} ms", bandwidth / 1e9, weight_bytes / bandwidth * 1e3);
+    println!(
+        "plain read {:.1} GB/s, floor of a decode {:.2} ms",
+        bandwidth / 1e9,
+        weight_bytes / bandwidth * 1e3
+    );
     report("prefill of 128", 128, &measure(&mut *runner, &plan, &step(128, 0), 4)?);
     for first in (0..context).step_by(512) {
         runner.step(&step(512.min(context - first), first))?;
