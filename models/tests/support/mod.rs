@@ -70,7 +70,7 @@ impl Fixture {
         let reference: Value = serde_json::from_str(&text("reference.json")).unwrap();
         Self {
             name: folder.file_name().unwrap().to_string_lossy().into_owned(),
-            config: Config::open(&folder).unwrap(),
+            config: Config::open(folder).unwrap(),
             legacy: Config::parse(&text("config.legacy.json"), None).unwrap(),
             weights: Tensors::open(&folder.join("model.safetensors")),
             logits: Tensors::open(&folder.join("logits.safetensors")),
