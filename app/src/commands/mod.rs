@@ -40,7 +40,7 @@ impl ModelArguments {
         };
         let plan = shape
             .architecture
-            .plan(self.formats())
+            .plan(&self.formats().into())
             .with_context(|| format!("the shape {} makes no plan", self.shape))?;
         let fusion = if self.no_fusion { FusionSet::none() } else { FusionSet::all() };
         plan.fused(fusion).context("fusion broke the plan; --no-fusion leaves it out")
