@@ -1,6 +1,7 @@
 //! Configurations as they are found, as they should not be, and what is said of the latter.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+#![allow(clippy::unreadable_literal, reason = "configurations are quoted as they are published")]
 
 mod support;
 
