@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use inglenook::backend::cpu::CpuBackend;
 use inglenook::backend::format::{CacheFormat, WeightFormat};
-use inglenook::backend::plan::{BatchLimits, FusionSet, Plan, RopeSpec};
+use inglenook::backend::plan::{BatchLimits, Function, FusionSet, Plan, RopeSpec};
 use inglenook::backend::sampling::Sampling;
 use inglenook::backend::{
     Backend, Batch, CacheOptions, LogitRows, PrepareOptions, Runner, SequenceStep, SyntheticWeights, Tokens,
@@ -20,20 +20,21 @@ use inglenook::models::{Architecture, WeightFormats};
 const PAGE_TOKENS: usize = 4;
 
 fn plan() -> Arc<Plan> {
-    let llama = Llama(Dimensions {
+    let llama = Llama::from(Dimensions {
         hidden: 64,
         layers: 2,
         heads: 4,
         kv_heads: 2,
         head_dim: 16,
         feed_forward: 96,
+        activation: Function::Silu,
         vocabulary: 300,
         context: 512,
         epsilon: 1e-5,
-        rope: RopeSpec::new(16, 10_000.0),
+        rope: RopeSpec::new(16, 10_000.0).into(),
         tied: false,
     });
-    let plan = llama.plan(WeightFormats::uniform(WeightFormat::F32)).unwrap();
+    let plan = llama.plan(&WeightFormats::uniform(WeightFormat::F32).into()).unwrap();
     Arc::new(plan.fused(FusionSet::all()).unwrap())
 }
 
