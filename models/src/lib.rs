@@ -2,11 +2,13 @@
 //!
 //! [`arch`] turns the sizes of a model into a [`Plan`](ingle_backends::plan::Plan), one file per family,
 //! and [`shapes`] knows the sizes of models that people run, so that memory and speed can be told before
-//! anything is downloaded. This crate knows nothing of devices.
+//! anything is downloaded. [`text`] turns text into token ids and back, and conversations into prompts.
+//! This crate knows nothing of devices.
 
 #![forbid(unsafe_code)]
 
 pub mod arch;
 pub mod shapes;
+pub mod text;
 
 pub use arch::{Architecture, WeightFormats};

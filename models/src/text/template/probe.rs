@@ -1,0 +1,36 @@
+//! Finding out, by trying, what a template does with a system message and with content.
+
+use super::{ChatTemplate, ContentForm, RenderRequest, SystemSupport, TemplateError};
+use crate::text::message::Message;
+
+/// Words that no template contains.
+const SYSTEM: &str = "Zyqsystemzyq";
+const USER: &str = "Zyquserzyq";
+
+impl ChatTemplate {
+    /// Renders small conversations to learn the template's habits. A template that fails them all is taken at
+    /// its best; its errors then come with the user's conversation.
+    pub(super) fn probe(&mut self) {
+        // A template may not make loading a model slow.
+        self.set_fuel(10);
+        let user = [Message::user(USER)];
+        let shows = |form| self.try_rendering(&user, form).is_ok_and(|prompt| prompt.contains(USER));
+        let form = [ContentForm::Text, ContentForm::Parts].into_iter().find(|form| shows(*form));
+        if let Some(form) = form {
+            self.form = form;
+            let conversation = [Message::system(SYSTEM), Message::user(USER)];
+            self.system = match self.try_rendering(&conversation, form) {
+                Ok(prompt) if prompt.contains(SYSTEM) => SystemSupport::Native,
+                Ok(_) => SystemSupport::Folded { refusal: None },
+                Err(TemplateError::Refused { message }) => SystemSupport::Folded { refusal: Some(message) },
+                Err(error) => SystemSupport::Folded { refusal: Some(error.to_string()) },
+            };
+        }
+        self.set_fuel(1);
+    }
+
+    fn try_rendering(&self, messages: &[Message], form: ContentForm) -> Result<String, TemplateError> {
+        let request = RenderRequest { messages, add_generation_prompt: true, ..RenderRequest::default() };
+        self.render_as(messages, &request, form)
+    }
+}
