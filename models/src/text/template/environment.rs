@@ -1,5 +1,7 @@
 //! The surroundings that chat templates are written for: those of the Python library.
 
+use std::collections::HashSet;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -19,8 +21,11 @@ const DEEPEST_CALLS: usize = 200;
 #[error("{0}")]
 pub(super) struct Raised(pub(super) String);
 
-/// An environment that holds the template `source` under [`NAME`].
-pub(super) fn with_template(source: String) -> Result<Environment<'static>, TemplateError> {
+/// An environment that holds the template `source` under [`NAME`], and the names that the template reads
+/// without having set them.
+pub(super) fn with_template(
+    source: String,
+) -> Result<(Environment<'static>, HashSet<String>), TemplateError> {
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.map_err(|error| TemplateError::from_engine(&error))?);
@@ -35,8 +40,11 @@ pub(super) fn with_template(source: String) -> Result<Environment<'static>, Temp
     environment.add_filter("tojson", |value: &Value, indent, kwargs: Kwargs| json::tojson(value, indent, &kwargs));
     environment.add_filter("trim", trim);
     environment.add_test("sequence", is_sequence);
+    environment.add_test("iterable", is_iterable);
     environment.add_template_owned(NAME, source).map_err(|error| TemplateError::from_engine(&error))?;
-    Ok(environment)
+    let template = environment.get_template(NAME).map_err(|error| TemplateError::from_engine(&error))?;
+    let reads = template.undeclared_variables(false);
+    Ok((environment, reads))
 }
 
 fn raise_exception(message: &Value) -> Result<Value, Error> {
@@ -54,4 +62,9 @@ fn trim(text: &Value, characters: Option<&str>) -> String {
 /// In Python strings and dictionaries, too, have a length and items.
 fn is_sequence(value: &Value) -> bool {
     value.is_undefined() || matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+}
+
+/// The engine takes nothing for an empty list, Python does not.
+fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
 }

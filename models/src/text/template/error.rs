@@ -25,6 +25,10 @@ pub enum TemplateError {
     TooLong,
     #[error("the chat template was stopped: it calls itself too deeply (line {line})")]
     TooDeep { line: usize },
+    #[error("the chat template has {bytes} bytes, more than the {limit} that are read")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("the chat template could not be run: {message}")]
+    Engine { message: String },
     #[error("the chat template was stopped: it wrote more than {limit} bytes")]
     TooMuch { limit: usize },
 }

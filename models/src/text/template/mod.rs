@@ -6,6 +6,7 @@
 //! stopped when it runs too long, calls itself too deeply or writes too much. (What it cannot be kept from is
 //! building one huge string by doubling it; the engine has no limit for that.)
 
+mod deep;
 mod environment;
 mod error;
 mod json;
@@ -14,6 +15,7 @@ mod python;
 mod render;
 mod rewrite;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -67,18 +69,23 @@ pub struct ChatTemplate {
     thinks: bool,
     system: SystemSupport,
     form: ContentForm,
+    /// The names that the template reads without having set them.
+    reads: HashSet<String>,
 }
 
 /// The marks around thinking that models use. The first that a template mentions is its model's.
 const KNOWN_MARKS: [(&str, &str); 7] = [
     ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<|channel>thought", "<channel|>"),
-    ("<|channel|>analysis<|message|>", "<|end|>"),
 ];
+
+/// Several times the size of the largest template that is known.
+const LARGEST_SOURCE: usize = 1 << 17;
 
 /// The form of prompt that most models without a template of their own can follow.
 const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content \
@@ -116,7 +123,10 @@ impl ChatTemplate {
     }
 
     fn compile(source: &str, origin: TemplateOrigin) -> Result<Self, TemplateError> {
-        let environment = environment::with_template(rewrite::prepare(source))?;
+        if source.len() > LARGEST_SOURCE {
+            return Err(TemplateError::TooLarge { bytes: source.len(), limit: LARGEST_SOURCE });
+        }
+        let (environment, reads) = deep::run(|| environment::with_template(rewrite::prepare(source)))?;
         let marks = KNOWN_MARKS.iter().find(|(open, close)| source.contains(open) || source.contains(close));
         let mut template = Self {
             environment,
@@ -126,6 +136,7 @@ impl ChatTemplate {
             thinks: marks.is_some(),
             system: SystemSupport::Native,
             form: ContentForm::Text,
+            reads,
         };
         template.probe();
         Ok(template)
@@ -161,8 +172,7 @@ impl ChatTemplate {
 
     /// Whether a variable of this name could make a difference: `enable_thinking`, say.
     pub fn reads_variable(&self, name: &str) -> bool {
-        let template = self.environment.get_template(environment::NAME);
-        template.is_ok_and(|template| template.undeclared_variables(false).contains(name))
+        self.reads.contains(name)
     }
 }
 

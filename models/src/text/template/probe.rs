@@ -14,7 +14,11 @@ impl ChatTemplate {
         // A template may not make loading a model slow.
         self.set_fuel(10);
         let user = [Message::user(USER)];
-        let shows = |form| self.try_rendering(&user, form).is_ok_and(|prompt| prompt.contains(USER));
+        // A template that wants text and shows little of it may print a list of parts as it is.
+        let shows = |form| {
+            let prompt = self.try_rendering(&user, form);
+            prompt.is_ok_and(|prompt| prompt.contains(USER) && !prompt.contains("'text'"))
+        };
         let form = [ContentForm::Text, ContentForm::Parts].into_iter().find(|form| shows(*form));
         if let Some(form) = form {
             self.form = form;

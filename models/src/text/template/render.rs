@@ -9,12 +9,12 @@ use chrono::NaiveDateTime;
 use minijinja::{Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::{ChatTemplate, ContentForm, SystemSupport, TemplateError, environment};
+use super::{ChatTemplate, ContentForm, SystemSupport, TemplateError, deep, environment};
 use crate::text::guard::{PromptGuard, unguarded};
 use crate::text::message::Message;
 
-/// Instructions of the template engine. Long conversations take a few hundred thousand.
-const FUEL: u64 = 20_000_000;
+/// Instructions of the template engine. Known templates take at most 150 for a message.
+const FUEL: u64 = 2_000_000;
 
 /// No model's context holds a prompt of this many bytes.
 pub(super) const LARGEST_PROMPT: usize = 1 << 27;
@@ -79,14 +79,17 @@ impl ChatTemplate {
         request: &RenderRequest<'_>,
         form: ContentForm,
     ) -> Result<String, TemplateError> {
-        let messages: Vec<Value> =
-            messages.iter().map(|m| value(&fields(m, form, request.guard))).collect();
+        let messages: Vec<Json> = messages.iter().map(|m| fields(m, form, request.guard)).collect();
+        deep::run(|| self.run(&messages, request))
+    }
+
+    fn run(&self, messages: &[Json], request: &RenderRequest<'_>) -> Result<String, TemplateError> {
         let mut variables: BTreeMap<String, Value> = BTreeMap::new();
         variables.insert("strftime_now".into(), strftime_now(request.now));
         for (name, token) in request.tokens.into_iter().flatten() {
             variables.insert(name.clone(), Value::from(token.as_str()));
         }
-        variables.insert("messages".into(), Value::from(messages));
+        variables.insert("messages".into(), messages.iter().map(value).collect());
         variables.insert("tools".into(), Value::from(()));
         variables.insert("documents".into(), Value::from(()));
         variables.insert("add_generation_prompt".into(), Value::from(request.add_generation_prompt));
