@@ -1,10 +1,10 @@
 //! Chat templates against the Python library's output, and templates that mean harm.
 //!
-//! `INGLE_CHAT_TEMPLATES=<folder of *.jinja>` checks real models' templates as well, against the outputs that
-//! `tests/reference/chat_templates.py folder` writes (`INGLE_CHAT_EXPECTED=<file>`, else only that each
-//! template renders or is refused with a reason).
+//! `INGLE_CHAT_TEMPLATES=<folder of *.jinja>` checks real models' templates as well: those in `real.json` against
+//! the outputs there, the others only for rendering or being refused with a reason, unless
+//! `INGLE_CHAT_EXPECTED=<file>` names what `tests/reference/chat_templates.py folder` wrote of them.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,12 +104,11 @@ fn own_templates_render_as_in_python() {
 }
 
 #[test]
+#[ignore = "needs INGLE_CHAT_TEMPLATES, a folder of real chat templates"]
 fn real_templates_render_as_in_python() {
-    let Ok(folder) = std::env::var("INGLE_CHAT_TEMPLATES") else {
-        eprintln!("NOT RUN: set INGLE_CHAT_TEMPLATES to a folder of chat templates");
-        return;
-    };
-    let expected = std::env::var("INGLE_CHAT_EXPECTED").ok().map(|file| read(Path::new(&file)));
+    let folder = std::env::var("INGLE_CHAT_TEMPLATES").expect("INGLE_CHAT_TEMPLATES names a folder");
+    let expected = std::env::var("INGLE_CHAT_EXPECTED").map_or(fixtures().join("real.json"), PathBuf::from);
+    let expected = read(&expected);
     let mut wrong = Vec::new();
     let (mut templates, mut equal, mut lenient, mut refused) = (0, 0, 0, 0);
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -127,9 +126,10 @@ fn real_templates_render_as_in_python() {
             }
         };
         println!("{name}: {template:?}");
-        let turns = (0..1000).flat_map(|_| [Message::user("Go on."), Message::assistant("Yes.")]);
+        let turns = (0..500).flat_map(|_| [Message::user("Go on."), Message::assistant("Yes.")]);
         let messages: Vec<Message> = turns.chain(user("End.")).collect();
-        if let Err(error) = render_messages(&template, &messages) {
+        let long = Case { name: String::new(), messages, variables: Map::new(), add_generation_prompt: true };
+        if let Err(error) = render(&template, &long) {
             println!("  long conversation: {error}");
             assert!(!matches!(error, TemplateError::TooLong), "{name}");
         }
@@ -138,8 +138,8 @@ fn real_templates_render_as_in_python() {
             if let Err(error) = &ours {
                 println!("  {}: {error}", case.name);
             }
-            let Some(expected) = &expected else { continue };
-            match difference(&ours, expected[&name][&case.name].as_str()) {
+            let Some(expected) = expected.get(&name) else { continue };
+            match difference(&ours, expected[&case.name].as_str()) {
                 None => equal += 1,
                 // The engine takes `none` for an empty list where Python stops: templates that expect tools.
                 Some(text) if text.starts_with(LENIENT) => lenient += 1,
@@ -147,7 +147,9 @@ fn real_templates_render_as_in_python() {
             }
         }
     }
-    println!("{templates} templates, {refused} refused on loading, {equal} renderings as in Python, {lenient} that only we render");
+    println!(
+        "{templates} templates, {refused} refused on loading, {equal} renderings as in Python, {lenient} that only we render"
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -230,7 +232,8 @@ fn templates_that_call_themselves_without_end_are_stopped() {
                {% for i in [1] %}{{ f() }}{% endfor %}{% endmacro %}{{ f() }}";
     let callers = "{% macro f() %}{% call f() %}{% endcall %}{{ caller is defined }}{% endmacro %}{{ f() }}";
     let loops = "{% for x in [[[]]] recursive %}{{ loop([[x]]) }}{% endfor %}";
-    let through_filter = "{% macro f() %}{{ [1]|map('upper')|list|length ~ f()|upper|trim }}{% endmacro %}{{ f() }}";
+    let through_filter =
+        "{% macro f() %}{{ [1]|map('upper')|list|length ~ f()|upper|trim }}{% endmacro %}{{ f() }}";
     for source in [macros, two, callers, loops, through_filter] {
         let template = ChatTemplate::from_source(source).unwrap();
         let error = render_messages(&template, &user("Hi")).unwrap_err();
@@ -260,7 +263,9 @@ fn deep_nesting_in_the_source_is_refused() {
 
 #[test]
 fn long_chains_in_the_source_do_not_overflow_the_stack() {
-    for (start, link) in [("1", " + 1"), ("'a'", " ~ 'a'"), ("'a'", "|trim"), ("messages", "[0]"), ("1", " == 1")] {
+    for (start, link) in
+        [("1", " + 1"), ("'a'", " ~ 'a'"), ("'a'", "|trim"), ("messages", "[0]"), ("1", " == 1")]
+    {
         let source = format!("{{{{ {start}{} }}}}", link.repeat(120_000 / link.len()));
         // Any answer will do, as long as there is one.
         let _ = ChatTemplate::from_source(&source).map(|t| render_messages(&t, &user("Hi")).map(drop));
@@ -271,8 +276,13 @@ fn long_chains_in_the_source_do_not_overflow_the_stack() {
 fn values_nested_without_end_do_not_overflow_the_stack() {
     let nest = "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% for b in range(9999) %}\
                 {% set ns.x = [ns.x] %}{% endfor %}{% endfor %}";
-    let shallower = nest.replace("9999", "490");
-    for (source, end) in [(nest, ""), (&shallower, "{{ ns.x }}"), (&shallower, "{{ ns.x|tojson }}"), (&shallower, "{{ ns.x == [ns.x] }}")] {
+    let shallower = nest.replace("9999", "980");
+    for (source, end) in [
+        (nest, ""),
+        (&shallower, "{{ ns.x }}"),
+        (&shallower, "{{ ns.x|tojson }}"),
+        (&shallower, "{{ ns.x == [ns.x] }}"),
+    ] {
         let template = ChatTemplate::from_source(&format!("{source}{end}")).unwrap();
         // Any answer will do, as long as there is one.
         let _ = render_messages(&template, &user("Hi"));
@@ -288,7 +298,8 @@ fn errors_name_the_line_and_the_reason() {
     let error = render_messages(&template, &user("Hi")).unwrap_err();
     assert!(matches!(&error, TemplateError::Refused { message } if message == "no 1"), "{error}");
 
-    for source in ["\n{{ 'a'|from_json }}", "\n{{ [].append(1) }}", "\n{{ nothing() }}", "\n{{ 1 is odder }}"] {
+    for source in ["\n{{ 'a'|from_json }}", "\n{{ [].append(1) }}", "\n{{ nothing() }}", "\n{{ 1 is odder }}"]
+    {
         let template = ChatTemplate::from_source(source);
         let error = match template {
             Ok(template) => render_messages(&template, &user("Hi")).unwrap_err(),
@@ -319,7 +330,8 @@ fn folders_give_their_template_in_the_order_of_the_python_library() {
 
     fs::write(folder.join("chat_template.json"), r#"{"chat_template": "one"}"#).unwrap();
     assert_eq!((load().source(), load().origin()), ("one", &TemplateOrigin::File("chat_template.json")));
-    let named = r#"{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
+    let named =
+        r#"{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
     fs::write(folder.join("tokenizer_config.json"), named).unwrap();
     let name = Some("default".to_owned());
     assert_eq!((load().source(), load().origin()), ("d", &TemplateOrigin::TokenizerConfig { name }));

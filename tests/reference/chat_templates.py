@@ -3,6 +3,7 @@
     pip install transformers jinja2
     python tests/reference/chat_templates.py own             # the templates of models/tests/fixtures/chat
     python tests/reference/chat_templates.py folder DIR OUT  # every *.jinja of DIR, into OUT
+    python tests/reference/chat_templates.py real DIR        # those of REAL in DIR, into real.json beside the fixtures
 
 Each template is rendered with the conversations below, at a fixed time, through `apply_chat_template`. Where
 that raises an error, the output is null.
@@ -18,6 +19,19 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 FIXTURES = Path(__file__).parents[2] / "models/tests/fixtures/chat"
+
+# Widely used models. Their outputs are kept, their templates are not ours to keep.
+REAL = [
+    "HuggingFaceTB-SmolLM3-3B",
+    "Qwen-Qwen2.5-7B-Instruct",
+    "Qwen-Qwen3-0.6B",
+    "google-gemma-2-2b-it",
+    "meta-llama-Llama-3.1-8B-Instruct",
+    "meta-llama-Llama-3.2-3B-Instruct",
+    "meta-llama-Llama-3.3-70B-Instruct",
+    "microsoft-Phi-3.5-mini-instruct",
+    "mistralai-Mistral-Nemo-Instruct-2407",
+]
 
 
 class FixedTime(datetime):
@@ -124,6 +138,8 @@ def main():
             write(FIXTURES / "expected.json", outputs((FIXTURES / "templates").glob("*.jinja")))
         case ["folder", folder, out]:
             write(Path(out), outputs(Path(folder).glob("*.jinja")))
+        case ["real", folder]:
+            write(FIXTURES / "real.json", outputs(Path(folder) / f"{name}.jinja" for name in REAL))
         case _:
             sys.exit(__doc__)
 

@@ -72,9 +72,7 @@ pub(crate) fn read_text(path: &Path) -> Result<Option<String>, FileError> {
     let Some(bytes) = read_bytes(path)? else { return Ok(None) };
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
-        Err(error) => {
-            Err(FileError::NotText { path: path.into(), offset: error.utf8_error().valid_up_to() })
-        }
+        Err(error) => Err(FileError::NotText { path: path.into(), offset: error.utf8_error().valid_up_to() }),
     }
 }
 

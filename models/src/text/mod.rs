@@ -19,6 +19,7 @@ mod template;
 mod thinking;
 mod tokenizer;
 
+pub use chrono::NaiveDateTime;
 pub use decode::{SpecialText, StreamDecoder};
 pub use files::FileError;
 pub use guard::PromptGuard;

@@ -12,19 +12,15 @@ use serde_json::{Map, Value};
 use tokenizers::tokenizer::TokenizerBuilder;
 use tokenizers::{
     AddedToken, DecoderWrapper, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper,
-    PostProcessorWrapper, PreTokenizedString, PreTokenizer, PreTokenizerWrapper, TokenizerImpl,
+    PostProcessorWrapper, PreTokenizedString, PreTokenizer, PreTokenizerWrapper, SplitDelimiterBehavior,
+    TokenizerImpl,
 };
 
 use super::TokenizerError;
 use super::guard::GUARD;
 
-pub(crate) type Inner = TokenizerImpl<
-    ModelWrapper,
-    UnguardThenNormalize,
-    UnguardThenSplit,
-    PostProcessorWrapper,
-    DecoderWrapper,
->;
+pub(crate) type Inner =
+    TokenizerImpl<ModelWrapper, UnguardThenNormalize, UnguardThenSplit, PostProcessorWrapper, DecoderWrapper>;
 
 /// The file's normalizer, given the text without guards where that is early enough.
 pub(crate) struct UnguardThenNormalize {
@@ -44,15 +40,27 @@ impl Normalizer for UnguardThenNormalize {
 }
 
 /// The file's pre-tokenizer, given the text without guards.
-pub(crate) struct UnguardThenSplit(Option<PreTokenizerWrapper>);
+pub(crate) struct UnguardThenSplit {
+    splitter: Option<PreTokenizerWrapper>,
+    /// BPE cannot arrive at a special token by merging. Models that look whole words or pieces up in their
+    /// vocabulary can, so for them guards become boundaries between words, after the pre-tokenizer.
+    boundaries: bool,
+}
 
 impl PreTokenizer for UnguardThenSplit {
     fn pre_tokenize(&self, text: &mut PreTokenizedString) -> tokenizers::Result<()> {
+        let split = |text: &mut PreTokenizedString| {
+            self.splitter.as_ref().map_or(Ok(()), |splitter| splitter.pre_tokenize(text))
+        };
+        if self.boundaries {
+            split(text)?;
+            return text.split(|_, piece| piece.split(GUARD, SplitDelimiterBehavior::Removed));
+        }
         text.normalize(|piece| {
             remove_guards(piece);
             Ok(())
         })?;
-        self.0.as_ref().map_or(Ok(()), |p| p.pre_tokenize(text))
+        split(text)
     }
 }
 
@@ -79,7 +87,8 @@ pub(crate) fn build(path: &Path, mut file: Map<String, Value>) -> Result<Inner, 
         return Err(TokenizerError::NoVocabulary { path: path.into() });
     }
     let added = added_tokens(&file).map_err(|message| section("added_tokens", message))?;
-    let unguard = !added.iter().any(|token| token.special && token.normalized);
+    let boundaries = file.get("model").and_then(|model| model.get("merges")).is_none();
+    let unguard = !boundaries && !added.iter().any(|token| token.special && token.normalized);
 
     let model: ModelWrapper = parse(&file, "model")
         .and_then(|model| model.ok_or_else(|| "missing".to_owned()))
@@ -94,7 +103,7 @@ pub(crate) fn build(path: &Path, mut file: Map<String, Value>) -> Result<Inner, 
         let builder = TokenizerBuilder::new()
             .with_model(model)
             .with_normalizer(Some(UnguardThenNormalize { normalizer, unguard }))
-            .with_pre_tokenizer(Some(UnguardThenSplit(splitter)))
+            .with_pre_tokenizer(Some(UnguardThenSplit { splitter, boundaries }))
             .with_post_processor(processor)
             .with_decoder(decoder);
         let mut tokenizer = builder.build().map_err(|error| error.to_string())?;
@@ -118,8 +127,12 @@ fn added_tokens(file: &Map<String, Value>) -> Result<Vec<AddedToken>, String> {
         None | Some(Value::Null) => {}
         Some(Value::Array(list)) => {
             for token in list {
-                let id = token.get("id").and_then(Value::as_u64).ok_or_else(|| format!("no id in {token}"))?;
-                tokens.push((id, AddedToken::deserialize(token).map_err(|error| format!("{error} in {token}"))?));
+                let id =
+                    token.get("id").and_then(Value::as_u64).ok_or_else(|| format!("no id in {token}"))?;
+                tokens.push((
+                    id,
+                    AddedToken::deserialize(token).map_err(|error| format!("{error} in {token}"))?,
+                ));
             }
         }
         Some(_) => return Err("not a list".to_owned()),
@@ -135,7 +148,9 @@ fn parse<T: for<'de> Deserialize<'de>>(
 ) -> Result<Option<T>, String> {
     match file.get(section) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => unless_panicking(|| T::deserialize(value).map(Some).map_err(|error| error.to_string())),
+        Some(value) => {
+            unless_panicking(|| T::deserialize(value).map(Some).map_err(|error| error.to_string()))
+        }
     }
 }
 

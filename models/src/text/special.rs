@@ -43,7 +43,9 @@ impl SpecialFiles {
 
     fn take_ids(&mut self, config: &Map<String, Value>) {
         // Models that also see or hear keep the language model's numbers one level down.
-        for config in [Some(config), config.get("text_config").and_then(Value::as_object)].into_iter().flatten() {
+        for config in
+            [Some(config), config.get("text_config").and_then(Value::as_object)].into_iter().flatten()
+        {
             if self.bos_id.is_none() {
                 self.bos_id = ids(config.get("bos_token_id")).first().copied();
             }

@@ -75,6 +75,13 @@ impl Tokenizer {
             return Err(FileError::content(path, "the file holds something else than an object").into());
         };
         let inner = parts::build(path, file)?;
+        // A post-processor that names tokens which do not exist shows itself at the first text only.
+        let empty = unless_panicking(|| inner.encode_fast("", true).map_err(|error| error.to_string()));
+        empty.map_err(|message| TokenizerError::Section {
+            path: path.into(),
+            section: "post_processor",
+            message,
+        })?;
         let added = inner.get_added_tokens_decoder();
         let id_of = |token: &str| inner.token_to_id(token);
         let (bos, eos) = (files.bos(id_of), files.eos(id_of));

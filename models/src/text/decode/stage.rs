@@ -149,7 +149,10 @@ impl Stage {
                     out.push(token.replace(suffix.as_str(), " "));
                 }
             }
-            Self::Spaced { first } => out.push(if std::mem::take(first) { piece } else { format!(" {piece}") }),
+            Self::Spaced { first } => {
+                let first = std::mem::take(first);
+                out.push(if first { piece } else { format!(" {piece}") });
+            }
             Self::Whole { tokens, fused, .. } => match tokens.last_mut() {
                 Some(last) if *fused => last.push_str(&piece),
                 _ => tokens.push(piece),

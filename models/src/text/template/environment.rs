@@ -37,7 +37,8 @@ pub(super) fn with_template(
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("cycler", globals::cycler);
     environment.add_function("joiner", globals::joiner);
-    environment.add_filter("tojson", |value: &Value, indent, kwargs: Kwargs| json::tojson(value, indent, &kwargs));
+    environment
+        .add_filter("tojson", |value: &Value, indent, kwargs: Kwargs| json::tojson(value, indent, &kwargs));
     environment.add_filter("trim", trim);
     environment.add_test("sequence", is_sequence);
     environment.add_test("iterable", is_iterable);

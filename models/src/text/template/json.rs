@@ -63,7 +63,9 @@ impl Writer {
             ValueKind::String => self.string(value.as_str().unwrap_or_default(), out),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items = value.try_iter()?.checked().collect::<Result<Vec<_>, _>>()?;
-                self.list(['[', ']'], items.len(), depth, out, |i, out| self.value(&items[i], depth + 1, out))?;
+                self.list(['[', ']'], items.len(), depth, out, |i, out| {
+                    self.value(&items[i], depth + 1, out)
+                })?;
             }
             ValueKind::Map => {
                 let mut pairs = Vec::new();

@@ -193,7 +193,8 @@ fn choose(field: Option<&Value>) -> Option<(Option<String>, &str)> {
         Value::String(source) => Some((None, source)),
         Value::Array(list) => {
             let entry = |entry: &'_ Value| entry.get("name").and_then(Value::as_str).map(str::to_owned);
-            let chosen = list.iter().find(|e| entry(e).as_deref() == Some("default")).or_else(|| list.first())?;
+            let chosen =
+                list.iter().find(|e| entry(e).as_deref() == Some("default")).or_else(|| list.first())?;
             Some((entry(chosen), chosen.get("template")?.as_str()?))
         }
         Value::Object(named) => {

@@ -34,7 +34,14 @@ impl ChatTemplate {
     }
 
     fn try_rendering(&self, messages: &[Message], form: ContentForm) -> Result<String, TemplateError> {
-        let request = RenderRequest { messages, add_generation_prompt: true, ..RenderRequest::default() };
+        // Many templates join `bos_token` to a string, which fails where there is none.
+        let tokens = ["bos_token", "eos_token"].map(|name| (name.to_owned(), String::new())).into();
+        let request = RenderRequest {
+            messages,
+            add_generation_prompt: true,
+            tokens: Some(&tokens),
+            ..RenderRequest::default()
+        };
         self.render_as(messages, &request, form)
     }
 }

@@ -13,8 +13,9 @@ use super::{ChatTemplate, ContentForm, SystemSupport, TemplateError, deep, envir
 use crate::text::guard::{PromptGuard, unguarded};
 use crate::text::message::Message;
 
-/// Instructions of the template engine. Known templates take at most 150 for a message.
-const FUEL: u64 = 2_000_000;
+/// Instructions of the template engine. Known templates take at most 150 for a message, but one looks back from
+/// each message to the first, and is content with this for more than a thousand messages.
+const FUEL: u64 = 8_000_000;
 
 /// No model's context holds a prompt of this many bytes.
 pub(super) const LARGEST_PROMPT: usize = 1 << 27;

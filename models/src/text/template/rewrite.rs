@@ -83,14 +83,17 @@ mod tests {
 
     #[test]
     fn generation_blocks_become_scopes() {
-        let source = "{%- generation -%}\r\n{{ '{% generation %}' }}{# {% generation %} #}{%+ endgeneration %}";
+        let source =
+            "{%- generation -%}\r\n{{ '{% generation %}' }}{# {% generation %} #}{%+ endgeneration %}";
         let expected = "{%- with -%}\n{{ '{% generation %}' }}{# {% generation %} #}{%+ endwith %}";
         assert_eq!(prepare(source), expected);
     }
 
     #[test]
     fn raw_blocks_and_broken_tags_stay_as_they_are() {
-        for source in ["{% raw %}{% generation %}{% endraw %}", "{% generation", "{{ 'a", "{#", "{", "{%", "{%-"] {
+        for source in
+            ["{% raw %}{% generation %}{% endraw %}", "{% generation", "{{ 'a", "{#", "{", "{%", "{%-"]
+        {
             let expected = if source == "{% generation" { "{% with" } else { source };
             assert_eq!(prepare(source), expected);
         }
