@@ -150,7 +150,8 @@ mod tests {
     fn synthetic_rows_do_not_depend_on_how_they_are_asked_for() {
         let weights = SyntheticWeights { seed: 3 };
         let row = |rows: Range<usize>, wanted: usize| {
-            let request = MatrixRequest { tensor: "w", rows: rows.clone(), cols: 70, format: WeightFormat::Nf4 };
+            let request =
+                MatrixRequest { tensor: "w", rows: rows.clone(), cols: 70, format: WeightFormat::Nf4 };
             let matrix = weights.matrix(&request).unwrap();
             assert_eq!(matrix.rows(), rows.len());
             (0..70).map(|col| matrix.view().weight(wanted - rows.start, col)).collect::<Vec<_>>()

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// Prints every benchmark that criterion has results of.
-pub fn print(device: &str, bandwidth: f64) {
+pub(crate) fn print(device: &str, bandwidth: f64) {
     println!("\n{device}: a plain read reaches {:.1} GB/s", bandwidth / 1e9);
     println!("{:<44} {:>12} {:>10} {:>8}", "operator", "µs", "GB/s", "share");
     let mut rows = vec![];
     collect(&target().join("criterion"), &mut rows);
     rows.sort();
-    for (name, seconds, bytes) in rows.iter().map(|(name, s, b)| (name, f64::from_bits(*s), f64::from_bits(*b))) {
+    for (name, seconds, bytes) in
+        rows.iter().map(|(name, s, b)| (name, f64::from_bits(*s), f64::from_bits(*b)))
+    {
         let rate = bytes / seconds;
         println!(
             "{name:<44} {:>12.1} {:>10.2} {:>7.0}%",

@@ -15,7 +15,7 @@ use inglenook::models::shapes::find;
 use crate::cli::{Arguments, Command, ModelArguments};
 
 /// Does what the command line asks.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         None => overview::run(),
         Some(Command::Devices(arguments)) => devices::run(arguments),
@@ -40,7 +40,7 @@ impl ModelArguments {
         };
         let plan = shape
             .architecture
-            .plan(self.formats())
+            .plan(&self.formats().into())
             .with_context(|| format!("the shape {} makes no plan", self.shape))?;
         let fusion = if self.no_fusion { FusionSet::none() } else { FusionSet::all() };
         plan.fused(fusion).context("fusion broke the plan; --no-fusion leaves it out")

@@ -12,7 +12,7 @@ use crate::text;
 /// The context that every row of the table is told for.
 const CONTEXT: usize = 4096;
 
-pub fn run() -> anyhow::Result<()> {
+pub(crate) fn run() -> anyhow::Result<()> {
     for device in devices() {
         text::print(&describe(&device))?;
         let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
@@ -36,7 +36,8 @@ fn table(device: &Device, bandwidth: f64) -> anyhow::Result<String> {
         let mut row = vec![shape.name.to_owned()];
         for format in formats {
             let format: WeightFormat = format.parse()?;
-            let plan = shape.architecture.plan(WeightFormats::usual(format))?.fused(FusionSet::all())?;
+            let plan =
+                shape.architecture.plan(&WeightFormats::usual(format).into())?.fused(FusionSet::all())?;
             let forecast = Forecast::decode(&plan, 0, cache, bandwidth);
             row.push(match Fit::of(&plan.footprint(&cache, &limits), &device.info.memory) {
                 Fit::Short { missing } => format!("{} short", text::gibibytes(missing)),

@@ -6,9 +6,9 @@
 use std::array;
 use std::cell::RefCell;
 
-use super::{BLOCK_ROWS, Epilogue};
 use super::prepare::LINE_CODES;
 use super::tiled::cut;
+use super::{BLOCK_ROWS, Epilogue};
 use crate::cpu::simd::{CodeLine, Columns, Kernel, Simd, reserve_lines};
 
 /// Cache lines of a row that a tile sums before it puts the sums down: 4096 columns.

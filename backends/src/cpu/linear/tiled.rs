@@ -10,9 +10,9 @@
 use std::array;
 use std::cell::RefCell;
 
-use super::{BLOCK_ROWS, Epilogue};
 use super::few::{AHEAD, reduce};
 use super::weights::Format;
+use super::{BLOCK_ROWS, Epilogue};
 use crate::cpu::simd::{Columns, Isa, Kernel, LANES, Line, Simd, reserve_lines};
 
 /// Vectors of a row that a tile sums before it puts the sums down: 1024 columns.
