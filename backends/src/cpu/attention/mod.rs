@@ -35,7 +35,7 @@ const MANY: usize = 12;
 /// Positions that a part of a long context has at least.
 const PART_POSITIONS: usize = 512;
 /// Products of elements below which waking threads costs more than it saves.
-const WORTH_SHARING: usize = 1 << 18;
+const WORTH_SHARING: usize = 1 << 16;
 
 thread_local! {
     static SCRATCH: RefCell<(FewScratch, ManyScratch)> = RefCell::default();
