@@ -1,1 +1,24 @@
-fn main() {}
+//! `ingle`: which devices are there, what fits on them, and how fast it is.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match commands::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A closed pipe (`ingle plan … | head`) is the reader's wish, not a failure.
+        Err(error) if text::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ingle: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -35,8 +35,8 @@ impl PackedBuilder {
     /// Allocates a matrix without rows so far.
     pub fn new(format: WeightFormat, rows: usize, cols: usize) -> Result<Self, FormatError> {
         let sizes = format.sizes(rows, cols)?;
-        let codes = ByteBuffer::zeroed(sizes.code_bytes)?;
-        let scales = ByteBuffer::zeroed(sizes.scale_bytes)?;
+        let codes = ByteBuffer::zeroed(sizes.codes)?;
+        let scales = ByteBuffer::zeroed(sizes.scales)?;
         Ok(Self { format, rows, cols, sizes, done: 0, codes, scales })
     }
 
@@ -91,7 +91,7 @@ impl PackedBuilder {
         if rows > self.rows - done {
             return Err(FormatError::TooManyRows { rows: self.rows, done, extra: rows });
         }
-        let (code_stride, scale_stride) = (self.sizes.row_bytes, self.sizes.row_scale_bytes);
+        let (code_stride, scale_stride) = (self.sizes.row_codes, self.sizes.row_scales);
         Ok((
             &mut self.codes[done * code_stride..(done + rows) * code_stride],
             &mut self.scales[done * scale_stride..(done + rows) * scale_stride],
@@ -110,20 +110,18 @@ impl PackedBuilder {
         let mut blocks = Vec::with_capacity(rows.div_ceil(rows_per_block));
         for weights in weights.chunks(rows_per_block * cols) {
             let rows = weights.len() / cols;
-            let (block_codes, other_codes) = codes.split_at_mut(rows * sizes.row_bytes);
-            let (block_scales, other_scales) = scales.split_at_mut(rows * sizes.row_scale_bytes);
+            let (block_codes, other_codes) = codes.split_at_mut(rows * sizes.row_codes);
+            let (block_scales, other_scales) = scales.split_at_mut(rows * sizes.row_scales);
             blocks.push(Block { first_row, weights, codes: block_codes, scales: block_scales });
             (codes, scales) = (other_codes, other_scales);
             first_row += rows;
         }
         // The first failure in the order of the rows, so that the same weights give the same error.
-        match blocks.into_par_iter().find_map_first(|block| block.pack(format, cols, &sizes).err()) {
-            Some(error) => Err(error),
-            None => {
-                self.done += rows;
-                Ok(())
-            }
+        let failure = blocks.into_par_iter().find_map_first(|block| block.pack(format, cols, &sizes).err());
+        if failure.is_none() {
+            self.done += rows;
         }
+        failure.map_or(Ok(()), Err)
     }
 }
 
@@ -131,10 +129,10 @@ impl<T: DenseElement> Block<'_, T> {
     fn pack(self, format: WeightFormat, cols: usize, sizes: &PackedSizes) -> Result<(), FormatError> {
         let mut widened = vec![0.0; cols];
         let mut scales = self.scales;
-        let rows = self.weights.chunks_exact(cols).zip(self.codes.chunks_exact_mut(sizes.row_bytes));
+        let rows = self.weights.chunks_exact(cols).zip(self.codes.chunks_exact_mut(sizes.row_codes));
         for (row, (weights, codes)) in (self.first_row..).zip(rows) {
             let row_scales;
-            (row_scales, scales) = scales.split_at_mut(sizes.row_scale_bytes);
+            (row_scales, scales) = scales.split_at_mut(sizes.row_scales);
             if format == T::FORMAT {
                 dense::copy_row::<T>(row, weights, elements_mut("codes", codes)?)?;
             } else {

@@ -46,7 +46,11 @@ pub(super) fn quantize_row(
 /// to zero. There the next scale up is taken, so that half a step bounds the error of every weight.
 fn scale_for(largest: f32) -> f16 {
     let nearest = f16::from_f32(largest / 127.0);
-    if largest > 127.5 * nearest.to_f32() { f16::from_bits(nearest.to_bits() + 1) } else { nearest }
+    if f64::from(largest) > 127.5 * nearest.to_f64() {
+        f16::from_bits(nearest.to_bits() + 1)
+    } else {
+        nearest
+    }
 }
 
 /// Reads a row back; the product of a 7-bit code and an 11-bit scale is exact in f32.

@@ -11,8 +11,28 @@
 //! | `nf4` group 64 | `groups * 32` bytes; byte b holds element 2b in its low nibble and 2b+1 in its high one; tail code 7 (zero); weight = [`NF4_CODEBOOK`]`[code]` × scale | f16 absmax, one per group |
 //! | `w8a8` | `cols` padded to 64 bytes of i8, tail zero; weight = code × scale | f32, one per row |
 //!
+//! Packing is the same everywhere, bit by bit. With `max` the largest magnitude under one scale:
+//!
+//! | format | scale | code |
+//! |---|---|---|
+//! | `int8` | max / 127 in f16 | w / scale to the nearest, ties to even, within ±127 |
+//! | `nf4` | max in f16, at least its smallest subnormal unless max is 0 | the entry nearest to w / scale, ties to the lower |
+//! | `w8a8` | max / 127 in f32 | as `int8` |
+//!
+//! Scales are rounded to the nearest; the scale of `int8` and `w8a8` goes one number up where, among the
+//! subnormals, the nearest is so small that `max` would be clamped by more than half a step. So half a
+//! step bounds the error of every weight. Weights must be finite and within the format's range: what is
+//! not is refused with its place.
+//!
 //! `groups = ceil(cols / group)`: the last group of a row may be short, and no group crosses a row.
-//! All scales of a matrix lie together, row after row, apart from the codes.
+//! All scales of a matrix lie together, row after row, apart from the codes. All numbers are little-endian.
+//!
+//! How activations become int8 is defined by [`quantize_activations`], how K and V are stored by
+//! [`CacheLayout`], [`encode_f16`] and [`encode_int8`]. [`PackedMatrix`] owns or shares packed bytes,
+//! [`PackedBuilder`] makes one from pieces, [`MatrixView`] lends one, or some rows of it, to a kernel.
+
+#[cfg(target_endian = "big")]
+compile_error!("packed matrices are read where they lie, as little-endian numbers");
 
 mod builder;
 mod bytes;
@@ -23,6 +43,8 @@ mod int8;
 mod nf4;
 mod packed;
 mod rounding;
+#[cfg(test)]
+mod tests;
 mod view;
 mod w8a8;
 mod weight_format;

@@ -10,7 +10,11 @@ use super::weight_format::NF4_GROUP;
 use super::{FormatError, WeightFormat};
 
 /// The numbers that NF4 codes stand for. Code 7 is zero.
-#[allow(clippy::excessive_precision, reason = "the digits as published; each is the nearest f32")]
+#[allow(
+    clippy::excessive_precision,
+    clippy::unreadable_literal,
+    reason = "the digits as published; each is the nearest f32"
+)]
 pub const NF4_CODEBOOK: [f32; 16] = [
     -1.0,
     -0.6961928009986877,
@@ -94,9 +98,12 @@ pub(super) fn dequantize_row(codes: &[u8], scales: &[f16], out: &mut [f32]) {
     for ((out, codes), scale) in out.chunks_mut(NF4_GROUP).zip(codes.chunks(NF4_GROUP / 2)).zip(scales) {
         let scale = scale.to_f32();
         let scaled = NF4_CODEBOOK.map(|entry| entry * scale);
-        for (out, byte) in out.chunks_mut(2).zip(codes) {
-            let pair = [scaled[usize::from(byte & 15)], scaled[usize::from(byte >> 4)]];
-            out.copy_from_slice(&pair[..out.len()]);
+        let (pairs, last) = out.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(codes) {
+            *pair = [scaled[usize::from(byte & 15)], scaled[usize::from(byte >> 4)]];
+        }
+        if let ([last], Some(byte)) = (last, codes.get(pairs.len())) {
+            *last = scaled[usize::from(byte & 15)];
         }
     }
 }

@@ -5,8 +5,9 @@ use std::ops::Range;
 use bytemuck::{AnyBitPattern, NoUninit};
 use rayon::prelude::*;
 
+use super::dense::DenseElement;
 use super::error::check_len;
-use super::{Bytes, FormatError, MatrixView, NF4_CODEBOOK, PackedBuilder, ViewData, WeightFormat};
+use super::{Bytes, FormatError, MatrixView, NF4_CODEBOOK, PackedBuilder, ViewData, WeightFormat, nf4};
 
 /// Values that one parallel task handles at least, so that handing it out costs little beside it.
 pub(super) const VALUES_PER_TASK: usize = 1 << 15;
@@ -51,8 +52,8 @@ impl PackedMatrix {
         scales: Bytes,
     ) -> Result<Self, FormatError> {
         let sizes = format.sizes(rows, cols)?;
-        check_len("bytes of codes", sizes.code_bytes, codes.len())?;
-        check_len("bytes of scales", sizes.scale_bytes, scales.len())?;
+        check_len("bytes of codes", sizes.codes, codes.len())?;
+        check_len("bytes of scales", sizes.scales, scales.len())?;
         Ok(Self { rows, cols, format, codes, scales })
     }
 
@@ -136,51 +137,45 @@ impl PackedMatrix {
     }
 
     fn fault_in_row(&self, view: &MatrixView<'_>, row: usize) -> Option<&'static str> {
-        const NOT_FINITE: &str = "a weight that is not finite";
-        const PADDING: &str = "padding that is not zero";
-        const CODE: &str = "a code of -128";
-        const SCALE: &str = "a scale that is not a finite number above or equal to zero";
-        let cols = self.cols;
-        let bad_scale = |scale: f32| !(scale.is_finite() && scale.is_sign_positive());
-        let bad_codes = |codes: &[i8]| {
-            let (used, padding) = codes.split_at(cols);
-            if used.contains(&i8::MIN) {
-                Some(CODE)
-            } else {
-                padding.iter().any(|code| *code != 0).then_some(PADDING)
+        match view.slice_rows(row..row + 1).ok()?.data {
+            ViewData::F32(values) => dense_fault(values, self.cols),
+            ViewData::F16(values) => dense_fault(values, self.cols),
+            ViewData::Bf16(values) => dense_fault(values, self.cols),
+            ViewData::Int8 { codes, scales, .. } => {
+                scale_fault(scales).or_else(|| int8_fault(codes, self.cols))
             }
-        };
-        let one = view.slice_rows(row..row + 1).ok()?;
-        match one.data {
-            ViewData::F32(values) => values.iter().any(|value| !value.is_finite()).then_some(NOT_FINITE),
-            ViewData::F16(values) => {
-                let padding = values[cols..].iter().any(|value| value.to_bits() != 0).then_some(PADDING);
-                values.iter().any(|value| !value.is_finite()).then_some(NOT_FINITE).or(padding)
-            }
-            ViewData::Bf16(values) => {
-                let padding = values[cols..].iter().any(|value| value.to_bits() != 0).then_some(PADDING);
-                values.iter().any(|value| !value.is_finite()).then_some(NOT_FINITE).or(padding)
-            }
-            ViewData::Int8 { codes, scales, .. } => scales
-                .iter()
-                .any(|scale| bad_scale(scale.to_f32()))
-                .then_some(SCALE)
-                .or_else(|| bad_codes(codes)),
-            ViewData::Nf4 { codes, scales } => {
-                let padding = cols..codes.len() * 2;
-                let zero =
-                    |col| super::nf4::code_at(codes, col).is_some_and(|code| NF4_CODEBOOK[code] == 0.0);
-                scales
-                    .iter()
-                    .any(|scale| bad_scale(scale.to_f32()))
-                    .then_some(SCALE)
-                    .or_else(|| (!padding.into_iter().all(zero)).then_some(PADDING))
-            }
+            ViewData::Nf4 { codes, scales } => scale_fault(scales).or_else(|| {
+                let zero = |col| nf4::code_at(codes, col).is_some_and(|code| NF4_CODEBOOK[code] == 0.0);
+                (!(self.cols..codes.len() * 2).all(zero)).then_some(BAD_PADDING)
+            }),
             ViewData::W8a8 { codes, scales, .. } => {
-                scales.iter().any(|scale| bad_scale(*scale)).then_some(SCALE).or_else(|| bad_codes(codes))
+                scale_fault(scales).or_else(|| int8_fault(codes, self.cols))
             }
         }
     }
+}
+
+const BAD_PADDING: &str = "padding that is not zero";
+
+fn scale_fault<T: DenseElement>(scales: &[T]) -> Option<&'static str> {
+    let sound = |scale: &T| scale.is_finite() && scale.to_f32().is_sign_positive();
+    (!scales.iter().all(sound)).then_some("a scale that is no finite number from zero up")
+}
+
+fn dense_fault<T: DenseElement>(row: &[T], cols: usize) -> Option<&'static str> {
+    let (values, padding) = row.split_at(cols);
+    if !values.iter().all(|value| value.is_finite()) {
+        return Some("a weight that is not finite");
+    }
+    bytemuck::cast_slice::<T, u8>(padding).iter().any(|byte| *byte != 0).then_some(BAD_PADDING)
+}
+
+fn int8_fault(row: &[i8], cols: usize) -> Option<&'static str> {
+    let (codes, padding) = row.split_at(cols);
+    if codes.contains(&i8::MIN) {
+        return Some("a code of -128");
+    }
+    padding.iter().any(|code| *code != 0).then_some(BAD_PADDING)
 }
 
 /// Bytes of a row as its elements.

@@ -60,32 +60,22 @@ pub enum ViewData<'a> {
     },
 }
 
-/// One row of a view.
-enum RowData<'a> {
-    F32(&'a [f32]),
-    F16(&'a [f16]),
-    Bf16(&'a [bf16]),
-    Int8 { codes: &'a [i8], scales: &'a [f16], group: usize },
-    Nf4 { codes: &'a [u8], scales: &'a [f16] },
-    W8a8 { codes: &'a [i8], scale: f32 },
-}
-
 impl<'a> MatrixView<'a> {
     /// Codes (elements of the code type; bytes in NF4) and scales from one row to the next.
     pub const fn strides(&self) -> (usize, usize) {
         match self.data {
             ViewData::F32(_) => (self.cols, 0),
-            ViewData::F16(_) | ViewData::Bf16(_) => (self.cols.div_ceil(2) * 2, 0),
+            ViewData::F16(_) | ViewData::Bf16(_) => (self.cols.div_ceil(2).saturating_mul(2), 0),
             ViewData::Int8 { group: 0, .. } => (0, 0),
             ViewData::Int8 { group, .. } => {
                 let groups = self.cols.div_ceil(group);
-                (groups * group, groups)
+                (groups.saturating_mul(group), groups)
             }
             ViewData::Nf4 { .. } => {
                 let groups = self.cols.div_ceil(NF4_GROUP);
-                (groups * (NF4_GROUP / 2), groups)
+                (groups.saturating_mul(NF4_GROUP / 2), groups)
             }
-            ViewData::W8a8 { .. } => (self.cols.div_ceil(W8A8_PADDING) * W8A8_PADDING, 1),
+            ViewData::W8a8 { .. } => (self.cols.div_ceil(W8A8_PADDING).saturating_mul(W8A8_PADDING), 1),
         }
     }
 
@@ -97,7 +87,7 @@ impl<'a> MatrixView<'a> {
             ViewData::Bf16(values) => (values.len(), 0),
             ViewData::Int8 { codes, scales, group } => {
                 if !matches!(group, 32 | 64 | 128) {
-                    return Err(FormatError::Length { what: "int8 group", expected: 64, found: group });
+                    return Err(FormatError::Int8Group(group));
                 }
                 (codes.len(), scales.len())
             }
@@ -117,9 +107,8 @@ impl<'a> MatrixView<'a> {
             return Err(outside());
         }
         let (code_stride, scale_stride) = self.strides();
-        let codes = range.start * code_stride..range.end * code_stride;
-        let scales = range.start * scale_stride..range.end * scale_stride;
-        let data = self.cut(codes, scales).ok_or_else(outside)?;
+        let of_rows = |stride: usize| range.start.saturating_mul(stride)..range.end.saturating_mul(stride);
+        let data = self.cut(of_rows(code_stride), of_rows(scale_stride)).ok_or_else(outside)?;
         Ok(MatrixView { rows: range.len(), cols: self.cols, data })
     }
 
@@ -140,34 +129,24 @@ impl<'a> MatrixView<'a> {
         })
     }
 
-    fn row(&self, row: usize) -> Result<RowData<'a>, FormatError> {
-        let one = self.slice_rows(row..row.saturating_add(1))?;
-        Ok(match one.data {
-            ViewData::F32(values) => RowData::F32(values),
-            ViewData::F16(values) => RowData::F16(values),
-            ViewData::Bf16(values) => RowData::Bf16(values),
-            ViewData::Int8 { codes, scales, group } => RowData::Int8 { codes, scales, group },
-            ViewData::Nf4 { codes, scales } => RowData::Nf4 { codes, scales },
-            ViewData::W8a8 { codes, scales, .. } => {
-                RowData::W8a8 { codes, scale: scales.first().copied().unwrap_or(f32::NAN) }
-            }
-        })
+    /// The codes and scales of one row.
+    fn row(&self, row: usize) -> Result<ViewData<'a>, FormatError> {
+        if let ViewData::Int8 { group: 0, .. } = self.data {
+            return Err(FormatError::Int8Group(0));
+        }
+        Ok(self.slice_rows(row..row.saturating_add(1))?.data)
     }
 
     /// One row as f32: each weight is its code times its scale, rounded once.
     pub fn row_f32(&self, row: usize, out: &mut [f32]) -> Result<(), FormatError> {
         check_len("row of weights", self.cols, out.len())?;
         match self.row(row)? {
-            RowData::F32(values) => out.copy_from_slice(values),
-            RowData::F16(values) => f16::widen(&values[..self.cols], out),
-            RowData::Bf16(values) => bf16::widen(&values[..self.cols], out),
-            RowData::Int8 { codes, scales, group } => {
-                if group != 0 {
-                    int8::dequantize_row(codes, scales, group, out);
-                }
-            }
-            RowData::Nf4 { codes, scales } => nf4::dequantize_row(codes, scales, out),
-            RowData::W8a8 { codes, scale } => w8a8::dequantize_row(codes, scale, out),
+            ViewData::F32(values) => out.copy_from_slice(values),
+            ViewData::F16(values) => f16::widen(&values[..self.cols], out),
+            ViewData::Bf16(values) => bf16::widen(&values[..self.cols], out),
+            ViewData::Int8 { codes, scales, group } => int8::dequantize_row(codes, scales, group, out),
+            ViewData::Nf4 { codes, scales } => nf4::dequantize_row(codes, scales, out),
+            ViewData::W8a8 { codes, scales, .. } => w8a8::dequantize_row(codes, scales, out),
         }
         Ok(())
     }
@@ -182,18 +161,21 @@ impl<'a> MatrixView<'a> {
             return None;
         }
         match self.row(row).ok()? {
-            RowData::F32(values) => values.get(col).map(|value| f64::from(*value)),
-            RowData::F16(values) => values.get(col).map(|value| value.to_f64()),
-            RowData::Bf16(values) => values.get(col).map(|value| value.to_f64()),
-            RowData::Int8 { codes, scales, group } => {
+            ViewData::F32(values) => values.get(col).map(|value| f64::from(*value)),
+            ViewData::F16(values) => values.get(col).map(|value| value.to_f64()),
+            ViewData::Bf16(values) => values.get(col).map(|value| value.to_f64()),
+            ViewData::Int8 { codes, scales, group } => {
                 let scale = scales.get(col.checked_div(group)?)?;
                 codes.get(col).map(|code| f64::from(*code) * scale.to_f64())
             }
-            RowData::Nf4 { codes, scales } => {
+            ViewData::Nf4 { codes, scales } => {
                 let entry = f64::from(NF4_CODEBOOK[nf4::code_at(codes, col)?]);
                 scales.get(col / NF4_GROUP).map(|scale| entry * scale.to_f64())
             }
-            RowData::W8a8 { codes, scale } => codes.get(col).map(|code| f64::from(*code) * f64::from(scale)),
+            ViewData::W8a8 { codes, scales, .. } => {
+                let scale = f64::from(*scales.first()?);
+                codes.get(col).map(|code| f64::from(*code) * scale)
+            }
         }
     }
 }

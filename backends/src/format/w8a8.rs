@@ -43,13 +43,15 @@ pub(super) fn quantize_row(
 /// the largest weight to lie within half a step of code 127.
 fn scale_for(largest: f32) -> f32 {
     let nearest = largest / 127.0;
-    if largest > 127.5 * nearest { nearest.next_up() } else { nearest }
+    if f64::from(largest) > 127.5 * f64::from(nearest) { nearest.next_up() } else { nearest }
 }
 
-/// Reads a row back.
-pub(super) fn dequantize_row(codes: &[i8], scale: f32, out: &mut [f32]) {
-    for (out, code) in out.iter_mut().zip(codes) {
-        *out = f32::from(*code) * scale;
+/// Reads a row back; `scales` has one entry.
+pub(super) fn dequantize_row(codes: &[i8], scales: &[f32], out: &mut [f32]) {
+    if let [scale] = scales {
+        for (out, code) in out.iter_mut().zip(codes) {
+            *out = f32::from(*code) * scale;
+        }
     }
 }
 

@@ -12,13 +12,13 @@ pub(super) const W8A8_PADDING: usize = 64;
 
 const KNOWN: &str = "f32, f16, bf16, int8 (int8-g64), int8-g32, int8-g128, nf4, w8a8, w8a8-static:<scale>";
 
-/// What a matrix of a given shape takes, each size checked.
+/// What a matrix of a given shape takes, in bytes, each size checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PackedSizes {
-    pub(super) row_bytes: usize,
-    pub(super) row_scale_bytes: usize,
-    pub(super) code_bytes: usize,
-    pub(super) scale_bytes: usize,
+    pub(super) row_codes: usize,
+    pub(super) row_scales: usize,
+    pub(super) codes: usize,
+    pub(super) scales: usize,
 }
 
 impl WeightFormat {
@@ -97,13 +97,15 @@ impl WeightFormat {
             return Err(FormatError::EmptyMatrix { rows, cols });
         }
         let too_large = || FormatError::TooLarge { rows, cols };
-        // Even one f32 row of the matrix must be addressable: reading a row out needs one.
-        cols.checked_mul(4).and_then(|row| row.checked_add(512)).ok_or_else(too_large)?;
-        let (row_bytes, row_scale_bytes) = (self.row_bytes(cols), self.scale_bytes_per_row(cols));
-        let code_bytes = row_bytes.checked_mul(rows).ok_or_else(too_large)?;
-        let scale_bytes = row_scale_bytes.checked_mul(rows).ok_or_else(too_large)?;
-        code_bytes.checked_add(scale_bytes).ok_or_else(too_large)?;
-        Ok(PackedSizes { row_bytes, row_scale_bytes, code_bytes, scale_bytes })
+        // All the weights as f32, with padding, must be addressable: that is what reading them out takes,
+        // and with it no sum or product of sizes below can overflow unseen.
+        let padded = cols.checked_next_multiple_of(Int8Group::G128.size()).ok_or_else(too_large)?;
+        padded.checked_mul(4).and_then(|row| row.checked_mul(rows)).ok_or_else(too_large)?;
+        let (row_codes, row_scales) = (self.row_bytes(cols), self.scale_bytes_per_row(cols));
+        let codes = row_codes.checked_mul(rows).ok_or_else(too_large)?;
+        let scales = row_scales.checked_mul(rows).ok_or_else(too_large)?;
+        codes.checked_add(scales).ok_or_else(too_large)?;
+        Ok(PackedSizes { row_codes, row_scales, codes, scales })
     }
 }
 

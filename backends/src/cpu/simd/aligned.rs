@@ -14,6 +14,11 @@ pub(crate) struct Line(pub(crate) [f32; LANES]);
 #[repr(C, align(64))]
 pub(crate) struct CodeLine(pub(crate) [i8; 64]);
 
+/// How many lines hold this many floats.
+pub(crate) const fn lines(floats: usize) -> usize {
+    floats.div_ceil(LANES)
+}
+
 /// The first `count` entries of a buffer that grows when it must and keeps what it has.
 ///
 /// The entries hold whatever an earlier use has left there.

@@ -36,7 +36,7 @@ mod slices;
 mod tests;
 mod vector;
 
-pub(crate) use aligned::{CodeLine, Line, reserve_lines};
+pub(crate) use aligned::{CodeLine, Line, lines, reserve_lines};
 pub(crate) use columns::Columns;
 pub(crate) use isa::Kernel;
 pub use isa::{Isa, UnknownIsa};

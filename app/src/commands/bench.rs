@@ -1,0 +1,201 @@
+//! `ingle bench`.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use inglenook::backend::plan::{Plan, StepShape};
+use inglenook::backend::{PrepareOptions, Profile, Progress, Runner, SyntheticWeights};
+use inglenook::measure::{Series, Speed, Workload, speed};
+use inglenook::{Device, find_device};
+use serde_json::{Value, json};
+
+use crate::cli::BenchArguments;
+use crate::text;
+
+pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+    let workload = Workload {
+        prompt: arguments.prompt,
+        generate: arguments.generate,
+        depth: arguments.depth,
+        batch: arguments.batch,
+        repeats: arguments.repeats,
+        chunk: arguments.chunk,
+    };
+    if workload.batch == 0 || workload.repeats == 0 || workload.chunk == 0 {
+        bail!("the batch, the repeats and the chunk must be at least 1");
+    }
+    if workload.prompt == 0 && workload.depth == 0 {
+        bail!("writing needs something before it: give --prompt or --depth");
+    }
+    let device = find_device(&arguments.backend)?;
+    let plan = Arc::new(arguments.model.plan()?);
+    let cache = workload.cache(arguments.model.cache);
+    let options = PrepareOptions { cache, limits: workload.limits(), tier: arguments.tier.clone() };
+
+    let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
+    let mut runner = prepare(&device, &plan, &options)
+        .with_context(|| format!("{} cannot be prepared on {}", arguments.model.shape, device.info.id))?;
+    let speed = speed(runner.as_mut(), &plan, &workload, cache)?;
+    let bandwidth_after = device.backend.measure_bandwidth(&device.info.id)?;
+
+    let report = Report {
+        arguments,
+        device: &device,
+        plan: &plan,
+        speed: &speed,
+        // The faster of both: a share of a peak is not to be flattered by a disturbed measurement of it.
+        bandwidth: bandwidth.max(bandwidth_after),
+        workload,
+        cache,
+    };
+    if arguments.json {
+        return text::print(&serde_json::to_string_pretty(&report.json())?);
+    }
+    text::print(&report.text(runner.as_ref()))
+}
+
+fn prepare(device: &Device, plan: &Arc<Plan>, options: &PrepareOptions) -> anyhow::Result<Box<dyn Runner>> {
+    let style = ProgressStyle::with_template("{msg:40!} {bar:30} {bytes}/{total_bytes}")?;
+    let bar = ProgressBar::new(0).with_style(style);
+    let mut progress = |progress: &Progress<'_>| {
+        bar.set_length(progress.total_bytes);
+        bar.set_position(progress.done_bytes);
+        bar.set_message(progress.doing.to_owned());
+        ControlFlow::Continue(())
+    };
+    let weights = SyntheticWeights::default();
+    let runner = device.backend.prepare(&device.info.id, Arc::clone(plan), &weights, options, &mut progress);
+    bar.finish_and_clear();
+    Ok(runner?)
+}
+
+struct Report<'a> {
+    arguments: &'a BenchArguments,
+    device: &'a Device,
+    plan: &'a Plan,
+    speed: &'a Speed,
+    bandwidth: f64,
+    workload: Workload,
+    cache: inglenook::backend::CacheOptions,
+}
+
+impl Report<'_> {
+    /// Bytes per second of the median decode step.
+    fn decode_bandwidth(&self) -> Option<f64> {
+        let steps = self.speed.decode.as_ref()?.median() / self.workload.batch as f64;
+        Some(steps * self.speed.decode_step_bytes)
+    }
+
+    fn tier(&self) -> &str {
+        let best = self.device.info.tiers.first().map_or("", |tier| tier.name.as_str());
+        self.arguments.tier.as_deref().unwrap_or(best)
+    }
+
+    fn json(&self) -> Value {
+        let series = |series: &Option<Series>| {
+            series
+                .as_ref()
+                .map(|s| json!({ "median": s.median(), "spread": s.spread(), "samples": s.samples }))
+        };
+        json!({
+            "device": self.device.info.id.to_string(),
+            "device_name": self.device.info.name,
+            "tier": self.tier(),
+            "shape": self.arguments.model.shape,
+            "weights": self.arguments.model.formats().layers.to_string(),
+            "embedding": self.arguments.model.formats().embedding.to_string(),
+            "cache": self.arguments.model.cache.to_string(),
+            "fusion": !self.arguments.model.no_fusion,
+            "prompt": self.workload.prompt,
+            "generate": self.workload.generate,
+            "depth": self.workload.depth,
+            "batch": self.workload.batch,
+            "chunk": self.workload.chunk,
+            "prefill_tokens_per_second": series(&self.speed.prefill),
+            "decode_tokens_per_second": series(&self.speed.decode),
+            "decode_bytes_per_step": self.speed.decode_step_bytes,
+            "decode_bytes_per_second": self.decode_bandwidth(),
+            "read_bytes_per_second": self.bandwidth,
+        })
+    }
+
+    fn text(&self, runner: &dyn Runner) -> String {
+        let model = &self.arguments.model;
+        let formats = model.formats();
+        let mut out = format!(
+            "{} with layers in {}, embedding in {}, cache in {}, on {} ({}, {})\n{}\n",
+            model.shape,
+            formats.layers,
+            formats.embedding,
+            model.cache,
+            self.device.info.id,
+            self.device.info.name,
+            self.tier(),
+            runner.memory(),
+        );
+        let line = |name: &str, series: &Option<Series>| {
+            series.as_ref().map_or(String::new(), |s| {
+                format!("{name}  {:8.2} tokens/s  (spread {:.2})\n", s.median(), s.spread())
+            })
+        };
+        out += &line("prefill", &self.speed.prefill);
+        out += &line("decode ", &self.speed.decode);
+        if let Some(rate) = self.decode_bandwidth() {
+            let sentence = format!(
+                "decode moves {:.1} MB per step, {}: {:.0} % of the {} that a plain read reaches\n",
+                self.speed.decode_step_bytes / 1e6,
+                text::gigabytes_per_second(rate),
+                100.0 * rate / self.bandwidth,
+                text::gigabytes_per_second(self.bandwidth),
+            );
+            out += &sentence;
+        }
+        if self.arguments.profile {
+            let middle = self.workload.depth + self.workload.prompt;
+            let prefill = StepShape {
+                sequences: vec![(self.workload.prompt.min(self.workload.chunk), self.workload.depth)],
+                selected: 1,
+                cache: self.cache,
+            };
+            let decode = StepShape::decode(self.workload.batch, middle, self.cache);
+            out += &self.profile("prefill", self.speed.prefill_profile.as_ref(), &prefill);
+            out += &self.profile("decode", self.speed.decode_profile.as_ref(), &decode);
+        }
+        out
+    }
+
+    /// Time by kind of operator, beside what it moved and did.
+    fn profile(&self, name: &str, profile: Option<&Profile>, step: &StepShape) -> String {
+        let Some(profile) = profile else { return String::new() };
+        let total: f64 = profile.seconds.iter().sum();
+        let mut kinds: BTreeMap<String, (usize, f64, f64, f64)> = BTreeMap::new();
+        let costs = self.plan.costs(step);
+        for ((node, seconds), cost) in self.plan.nodes.iter().zip(&profile.seconds).zip(costs) {
+            let local = node.name.rsplit('.').next().unwrap_or_default();
+            let kind = format!("{} {local}", node.op.name());
+            let entry = kinds.entry(kind).or_default();
+            entry.0 += 1;
+            entry.1 += seconds;
+            entry.2 += cost.bytes();
+            entry.3 += cost.operations;
+        }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
+        kinds.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+        let row = |(kind, (calls, seconds, bytes, operations)): (String, (usize, f64, f64, f64))| {
+            vec![
+                kind,
+                calls.to_string(),
+                format!("{:.0}", seconds * 1e6),
+                format!("{:.1} %", 100.0 * seconds / total),
+                format!("{:.1}", bytes / seconds / 1e9),
+                format!("{:.1}", operations / seconds / 1e9),
+            ]
+        };
+        let rows: Vec<_> = kinds.into_iter().map(row).collect();
+        let header = ["operator", "calls", "µs", "share", "GB/s", "Gop/s"];
+        format!("\n{name}, one step of {:.1} ms\n{}", total * 1e3, text::table(&header, &rows))
+    }
+}
