@@ -1,6 +1,7 @@
 //! The operations in AVX2 with FMA and F16C, with or without AVX-VNNI: a vector is a pair of registers.
 
 #![allow(unsafe_code, reason = "vector instructions")]
+#![allow(clippy::wildcard_imports, reason = "the names of instructions, all with a prefix of their own")]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "one reason covers all, in the macro below")]
 
 use std::arch::x86_64::*;

@@ -1,6 +1,7 @@
 //! The operations in AVX-512: a vector is one register, and int8 products are `vpdpbusd` (VNNI).
 
 #![allow(unsafe_code, reason = "vector instructions")]
+#![allow(clippy::wildcard_imports, reason = "the names of instructions, all with a prefix of their own")]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "one reason covers all, in the macro below")]
 
 use std::arch::x86_64::*;

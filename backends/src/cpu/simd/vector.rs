@@ -64,8 +64,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Rounds to integers (ties to even) within ±127. A lane that is NaN gives an unspecified code.
     fn store_i8(self, value: Self::F32, to: &mut [i8; LANES]);
     /// All lanes the value of a half.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "loads from memory, like its neighbours")]
     fn splat_f16(self, value: &f16) -> Self::F32;
     /// The lower 8 lanes the value of the first half, the upper 8 that of the second.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "loads from memory, like its neighbours")]
     fn splat_f16_pair(self, values: &[f16; 2]) -> Self::F32;
 
     /// a + b
