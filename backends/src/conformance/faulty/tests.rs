@@ -383,14 +383,6 @@ fn rounding_is_allowed_as_far_as_it_is_declared() {
 
 #[test]
 fn known_failures_must_go_on_failing() {
-    let tail = |output: &mut StepOutput, _| {
-        // The last column of each tap: what a kernel leaves out that works by whole tiles.
-        for tap in &mut output.taps {
-            if let Some(last) = tap.data.last_mut() {
-                *last = 0.0;
-            }
-        }
-    };
     let broken = Faulty(Fault { output: Some(nan), ..Fault::default() });
     let sound = Faulty(Fault::default());
     let known = KnownFailure {

@@ -6,7 +6,6 @@
 use half::{bf16, f16};
 
 use crate::cpu::simd::{Element, LANES, Simd};
-use crate::format::NF4_CODEBOOK;
 
 /// Vectors in the dense formats' blocks.
 pub(super) const DENSE_VECTORS: usize = 4;
@@ -17,13 +16,28 @@ pub(super) const NF4_GROUP: usize = 64;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
+/// Repeats a block of code for each vector of a block of weights, with its number as a constant: what several vectors
+/// share is then computed once.
+macro_rules! for_each_vector {
+    ($index:ident in $count:ident $body:block) => {
+        for_each_vector!(@ $index $count $body 0 1 2 3 4 5 6 7)
+    };
+    (@ $index:ident $count:ident $body:block $($number:literal)*) => {
+        $(if $number < $count {
+            let $index: usize = $number;
+            $body
+        })*
+    };
+}
+pub(super) use for_each_vector;
+
 /// A weight matrix of one format, in blocks of `V` vectors.
 ///
 /// Nothing here takes or returns vectors through closures: those would not be compiled for the instruction set.
 pub(super) trait Format<const V: usize>: Copy + Send + Sync {
     /// Whether a block has a scale; otherwise its vectors are the weights.
     const SCALED: bool;
-    /// Whether activations must be in the order of [`nf4_order`].
+    /// Whether activations must be in the order of [`Simd::nf4_order`].
     const PERMUTED: bool;
     /// What stays in registers during a kernel.
     type Context<S: Simd>: Copy;
@@ -40,6 +54,8 @@ pub(super) trait Format<const V: usize>: Copy + Send + Sync {
     fn whole_blocks(&self) -> usize;
     /// Whether a row ends in a part of a block.
     fn has_tail(&self) -> bool;
+    /// Bytes of codes from one row to the next.
+    fn row_bytes(&self) -> usize;
     /// A row.
     fn row(&self, row: usize) -> Self::Row;
     /// A whole block. Asks for the memory `ahead` bytes after it.
@@ -53,7 +69,7 @@ pub(super) trait Format<const V: usize>: Copy + Send + Sync {
     /// The scale of each lane.
     fn scale<S: Simd>(s: S, block: Self::Block<'_, S>) -> S::F32;
 
-    /// Whether activations must be in the order of [`nf4_order`].
+    /// Whether activations must be in the order of [`Simd::nf4_order`].
     fn is_permuted(&self) -> bool {
         Self::PERMUTED
     }
@@ -112,6 +128,11 @@ impl<'a, T: Dense> Format<DENSE_VECTORS> for DenseWeights<'a, T> {
     #[inline(always)]
     fn has_tail(&self) -> bool {
         !self.cols.is_multiple_of(DENSE_VECTORS * LANES)
+    }
+
+    #[inline(always)]
+    fn row_bytes(&self) -> usize {
+        self.cols.next_multiple_of(T::PADDING) * size_of::<T>()
     }
 
     #[inline(always)]
@@ -183,6 +204,11 @@ impl<'a, const V: usize> Format<V> for Int8Weights<'a> {
     }
 
     #[inline(always)]
+    fn row_bytes(&self) -> usize {
+        self.groups * V * LANES
+    }
+
+    #[inline(always)]
     fn row(&self, row: usize) -> Self::Row {
         let row_codes = self.groups * V * LANES;
         let codes = &self.codes[row * row_codes..][..row_codes];
@@ -219,8 +245,8 @@ impl<'a, const V: usize> Format<V> for Int8Weights<'a> {
 
 /// NF4, two groups to a block.
 ///
-/// A block is 16 words of 8 codes. Vector j of it is code j of every word, so the weights come in an order of their own,
-/// which costs the activations one permutation per call and the weights none.
+/// The weights of a block come in an order of the instruction set's own, which costs the activations one permutation per
+/// call and the weights none.
 #[derive(Clone, Copy)]
 pub(super) struct Nf4Weights<'a> {
     pub(super) codes: &'a [u8],
@@ -228,23 +254,18 @@ pub(super) struct Nf4Weights<'a> {
     pub(super) groups: usize,
 }
 
-/// Where the element of an NF4 block that lies in vector `vector`, lane `lane` comes from.
-pub(super) const fn nf4_order(vector: usize, lane: usize) -> usize {
-    8 * lane + vector
-}
-
 impl<'a> Format<NF4_VECTORS> for Nf4Weights<'a> {
     const SCALED: bool = true;
     const PERMUTED: bool = true;
-    type Context<S: Simd> = S::Table;
+    type Context<S: Simd> = S::Codebook;
     /// The codes and scales of pairs of groups, and of the last group where it has no partner.
     type Row = (&'a [[u8; NF4_GROUP]], &'a [[f16; 2]], Option<(&'a [u8; NF4_GROUP / 2], &'a f16)>);
     type Block<'b, S: Simd> = (S::Nibbles, S::F32);
-    type Tail = ([u8; NF4_GROUP / 2], f16);
+    type Tail = ([u8; NF4_GROUP], [f16; 2]);
 
     #[inline(always)]
-    fn context<S: Simd>(s: S) -> S::Table {
-        s.table(&NF4_CODEBOOK)
+    fn context<S: Simd>(s: S) -> S::Codebook {
+        s.nf4_codebook()
     }
 
     #[inline(always)]
@@ -255,6 +276,11 @@ impl<'a> Format<NF4_VECTORS> for Nf4Weights<'a> {
     #[inline(always)]
     fn has_tail(&self) -> bool {
         !self.groups.is_multiple_of(2)
+    }
+
+    #[inline(always)]
+    fn row_bytes(&self) -> usize {
+        self.groups * NF4_GROUP / 2
     }
 
     #[inline(always)]
@@ -269,23 +295,28 @@ impl<'a> Format<NF4_VECTORS> for Nf4Weights<'a> {
     fn block<S: Simd>(s: S, row: &Self::Row, index: usize, ahead: usize) -> Self::Block<'_, S> {
         let codes = &row.0[index];
         s.prefetch(codes, ahead);
-        (s.load_nibbles(codes), s.splat_f16_pair(&row.1[index]))
+        (s.load_nf4(codes), s.splat_f16_pair(&row.1[index]))
     }
 
     #[inline(always)]
     fn tail(row: &Self::Row) -> Self::Tail {
-        row.2.map_or(([0; NF4_GROUP / 2], f16::ZERO), |(codes, scale)| (*codes, *scale))
+        // The group that is not there has a scale that makes it nothing.
+        let mut tail = ([0; NF4_GROUP], [f16::ZERO; 2]);
+        if let Some((codes, scale)) = row.2 {
+            tail.0[..NF4_GROUP / 2].copy_from_slice(codes);
+            tail.1[0] = *scale;
+        }
+        tail
     }
 
     #[inline(always)]
-    fn tail_block<S: Simd>(s: S, (codes, scale): &Self::Tail) -> Self::Block<'_, S> {
-        // The upper lanes hold code 0 of a group that is not there; its scale makes them nothing.
-        (s.load_half_nibbles(codes), s.splat_f16_pair(&[*scale, f16::ZERO]))
+    fn tail_block<S: Simd>(s: S, (codes, scales): &Self::Tail) -> Self::Block<'_, S> {
+        (s.load_nf4(codes), s.splat_f16_pair(scales))
     }
 
     #[inline(always)]
-    fn vector<S: Simd>(s: S, table: S::Table, block: Self::Block<'_, S>, index: usize) -> S::F32 {
-        s.look_up(table, block.0, index)
+    fn vector<S: Simd>(s: S, codebook: S::Codebook, block: Self::Block<'_, S>, index: usize) -> S::F32 {
+        s.look_up_nf4(codebook, block.0, index)
     }
 
     #[inline(always)]
