@@ -73,6 +73,9 @@ fn step(tokens: usize, start: usize) -> Batch {
     Batch { sequences: vec![sequence], inputs: vec![] }
 }
 
+/// Milliseconds: of the best step, and of each kind of operator.
+type Times = (f64, BTreeMap<&'static str, f64>);
+
 /// Milliseconds of several steps: of the best one, and per operator, of the best run of each node. The
 /// sum of the latter is what an undisturbed machine would take.
 fn measure(
@@ -80,7 +83,7 @@ fn measure(
     plan: &Plan,
     batch: &Batch,
     times: usize,
-) -> Result<(f64, BTreeMap<&'static str, f64>), Box<dyn std::error::Error>> {
+) -> Result<Times, Box<dyn std::error::Error>> {
     let mut best = f64::INFINITY;
     let mut nodes = vec![f64::INFINITY; plan.nodes.len()];
     for _ in 0..times {
@@ -99,7 +102,7 @@ fn measure(
     Ok((best, by_operator))
 }
 
-fn report(what: &str, tokens: usize, (total, by_operator): &(f64, BTreeMap<&'static str, f64>)) {
+fn report(what: &str, tokens: usize, (total, by_operator): &Times) {
     println!("{what}: best step {total:.2} ms, {:.1} tokens/s", tokens as f64 / total * 1e3);
     let sum: f64 = by_operator.values().sum();
     for (operator, ms) in by_operator {

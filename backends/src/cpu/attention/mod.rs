@@ -328,12 +328,11 @@ impl Kernel for AddScaled<'_> {
     fn run<S: Simd>(self, s: S) {
         let factor = s.splat(self.factor);
         for (x, out) in self.x.iter().zip(self.out.chunks_mut(LANES)) {
-            match out.first_chunk_mut() {
-                Some(whole) => s.store(s.fma(factor, s.load(&x.0), s.load(whole)), whole),
-                None => {
-                    let sum = s.fma(factor, s.load(&x.0), s.load_partial(out));
-                    s.store_partial(sum, out);
-                }
+            if let Some(whole) = out.first_chunk_mut() {
+                s.store(s.fma(factor, s.load(&x.0), s.load(whole)), whole);
+            } else {
+                let sum = s.fma(factor, s.load(&x.0), s.load_partial(out));
+                s.store_partial(sum, out);
             }
         }
     }
