@@ -192,4 +192,3 @@ fn batch(plan: &Plan, tokens: usize, start: usize, cache: &CacheOptions) -> Batc
     };
     Batch { sequences: vec![sequence], inputs: plan.inputs().map(rows).collect() }
 }
-

@@ -13,7 +13,9 @@ pub fn print(device: &str, bandwidth: f64) {
     let mut rows = vec![];
     collect(&target().join("criterion"), &mut rows);
     rows.sort();
-    for (name, seconds, bytes) in rows.iter().map(|(name, s, b)| (name, f64::from_bits(*s), f64::from_bits(*b))) {
+    for (name, seconds, bytes) in
+        rows.iter().map(|(name, s, b)| (name, f64::from_bits(*s), f64::from_bits(*b)))
+    {
         let rate = bytes / seconds;
         println!(
             "{name:<44} {:>12.1} {:>10.2} {:>7.0}%",
