@@ -256,10 +256,10 @@ impl SequenceStep {
             return Err(BatchError::NothingToSelect(index));
         }
         if let Some(sampling) = &self.sample {
-            if !plan.samples() {
+            if plan.sampled_width().is_none() {
                 return Err(BatchError::NothingToSelect(index));
             }
-            let vocabulary = plan.logits.map_or(usize::MAX, |l| plan.values[l.index()].shape.width);
+            let vocabulary = plan.sampled_width().unwrap_or(0);
             sampling.check(vocabulary).map_err(|fault| BatchError::Sampling { sequence: index, fault })?;
         }
         Ok(())

@@ -121,15 +121,20 @@ impl WeightSource for SyntheticWeights {
         let MatrixRequest { tensor, rows, cols, format } = request;
         let failed = |source| WeightError::Format { tensor: (*tensor).to_owned(), source };
         let bound = (3.0 / *cols as f32).sqrt();
-        let distinct = DISTINCT_ROWS.min(rows.len());
-        let values = self.values(tensor, distinct * cols, bound);
-        let block = PackedMatrix::quantize(*format, distinct, *cols, &values).map_err(failed)?;
+        // Row r of a tensor is row r modulo DISTINCT_ROWS of the block, however the request was cut.
+        let values = self.values(tensor, DISTINCT_ROWS * cols, bound);
+        let block = PackedMatrix::quantize(*format, DISTINCT_ROWS, *cols, &values).map_err(failed)?;
         let mut matrix = PackedBuilder::new(*format, rows.len(), *cols).map_err(failed)?;
-        while rows.len() - matrix.rows_done() >= distinct {
-            matrix.append(&block).map_err(failed)?;
+        while matrix.rows_done() < rows.len() {
+            let first = (rows.start + matrix.rows_done()) % DISTINCT_ROWS;
+            let count = (DISTINCT_ROWS - first).min(rows.len() - matrix.rows_done());
+            if count == DISTINCT_ROWS {
+                matrix.append(&block).map_err(failed)?;
+            } else {
+                let piece = &values[first * cols..(first + count) * cols];
+                matrix.append_f32(piece).map_err(failed)?;
+            }
         }
-        let tail = rows.len() - matrix.rows_done();
-        matrix.append_f32(&values[..tail * cols]).map_err(failed)?;
         matrix.finish().map_err(failed)
     }
 
@@ -137,5 +142,26 @@ impl WeightSource for SyntheticWeights {
         // Norm weights are near 1 and biases near 0; 1 ± 0.1 and ± 0.1 are both ordinary.
         let around = if tensor.ends_with("bias") { 0.0 } else { 1.0 };
         Ok(self.values(tensor, len, 0.1).into_iter().map(|v| around + v).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synthetic_rows_do_not_depend_on_how_they_are_asked_for() {
+        let weights = SyntheticWeights { seed: 3 };
+        let row = |rows: Range<usize>, wanted: usize| {
+            let request =
+                MatrixRequest { tensor: "w", rows: rows.clone(), cols: 70, format: WeightFormat::Nf4 };
+            let matrix = weights.matrix(&request).unwrap();
+            assert_eq!(matrix.rows(), rows.len());
+            (0..70).map(|col| matrix.view().weight(wanted - rows.start, col)).collect::<Vec<_>>()
+        };
+        for wanted in [600, 1023, 1024, 1100] {
+            assert_eq!(row(0..2000, wanted), row(600..1101, wanted), "row {wanted}");
+            assert_eq!(row(0..2000, wanted), row(wanted..wanted + 1, wanted), "row {wanted}");
+        }
     }
 }

@@ -119,7 +119,7 @@ pub(super) fn check_op(plan: &Plan, op: &Op) -> Verdict {
     match op {
         Op::Input(o) => {
             let shape = scope.value(o.output)?;
-            require(shape.rows == Rows::Tokens && shape.slots == 1, || "inputs have a row per token".into())
+            scope.writes(o.output, Shape::rows_of(Rows::Tokens, shape.width))
         }
         Op::Embed(o) => {
             let table = scope.matrix(o.table)?;
@@ -321,7 +321,12 @@ impl Scope<'_> {
         let (rows, cols, _) = self.matrix(o.matrix)?;
         require(o.experts > 0 && rows % o.experts == 0, || format!("{rows} rows for {} experts", o.experts))?;
         let (input, chosen) = (self.float(o.input)?, self.shape(o.chosen)?);
-        require(chosen.element == Element::Index && chosen.slots == 1, || "needs chosen experts".into())?;
+        // Indices from anywhere else could name experts that do not exist.
+        let routed = self.plan.nodes.iter().any(|node| match &node.op {
+            Op::Route(route) => route.experts == o.chosen.value && route.logits.width == o.experts,
+            _ => false,
+        });
+        require(routed && chosen.slots == 1, || format!("needs a choice among {} experts", o.experts))?;
         require(input.width == cols && input.rows == chosen.rows, || {
             format!("{input} times expert matrices of {cols} columns, chosen by {chosen}")
         })?;

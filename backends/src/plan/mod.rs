@@ -72,9 +72,12 @@ impl Plan {
         })
     }
 
-    /// Whether the plan can sample tokens.
-    pub fn samples(&self) -> bool {
-        self.nodes.iter().any(|node| matches!(node.op, Op::Sample(_)))
+    /// How many tokens the plan draws from, where it draws any.
+    pub fn sampled_width(&self) -> Option<usize> {
+        self.nodes.iter().find_map(|node| match &node.op {
+            Op::Sample(sample) => Some(sample.logits.width),
+            _ => None,
+        })
     }
 
     /// The shape of an operand: that of its value, as wide as the operand.

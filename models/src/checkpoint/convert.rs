@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use bytemuck::AnyBitPattern;
+use bytemuck::Pod;
 use half::{bf16, f16};
 use ingle_backends::WeightError;
 use ingle_backends::format::{Bytes, FormatError, PackedBuilder, PackedMatrix, WeightFormat};
@@ -142,7 +142,7 @@ impl DenseRows<'_> {
         builder.finish()
     }
 
-    fn append<T: AnyBitPattern>(
+    fn append<T: Pod>(
         &self,
         builder: &mut PackedBuilder,
         append: fn(&mut PackedBuilder, &[T]) -> Result<(), FormatError>,

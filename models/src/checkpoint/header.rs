@@ -102,12 +102,10 @@ fn check_order(
     in_order.sort_by_key(|(_, info)| (info.range.start, info.range.end));
     let (mut end, mut before) = (data_start, "");
     for (name, info) in in_order {
-        let fault = if info.range.start < end {
-            Some(TensorFault::Overlap(before.to_owned()))
-        } else if info.range.start > end {
-            Some(TensorFault::Gap(info.range.start - end))
-        } else {
-            None
+        let fault = match info.range.start.checked_sub(end) {
+            None => Some(TensorFault::Overlap(before.to_owned())),
+            Some(0) => None,
+            Some(gap) => Some(TensorFault::Gap(gap)),
         };
         if let Some(fault) = fault {
             return Err(FileFault::Tensor { tensor: name.clone(), fault });
@@ -130,14 +128,12 @@ impl RawTensor {
         let Some(dtype) = Dtype::from_name(&self.dtype) else {
             return Err(TensorFault::UnknownDtype(self.dtype));
         };
-        let needed = self
-            .shape
-            .iter()
-            .try_fold(1_usize, |product, size| product.checked_mul(usize::try_from(*size).ok()?))
-            .and_then(|elements| elements.checked_mul(dtype.bits()));
-        // A zero hides sizes that would overflow without it, and those are cast below.
-        let sizes = self.shape.iter().map(|size| usize::try_from(*size).ok()).collect::<Option<Vec<_>>>();
-        let (Some(needed), Some(shape)) = (needed, sizes) else {
+        let shape = self.shape.iter().map(|size| usize::try_from(*size).ok()).collect::<Option<Vec<_>>>();
+        let needed = shape.as_deref().and_then(|shape| {
+            let elements = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size))?;
+            elements.checked_mul(dtype.bits())
+        });
+        let (Some(needed), Some(shape)) = (needed, shape) else {
             return Err(TensorFault::TooLarge(self.shape));
         };
         let needed = needed.div_ceil(8);

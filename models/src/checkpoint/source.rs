@@ -7,7 +7,7 @@ use ingle_backends::format::{FormatError, PackedBuilder, PackedMatrix, WeightFor
 use ingle_backends::{MatrixRequest, WeightError, WeightSource};
 
 use super::Checkpoint;
-use super::cache::{BLOCK_ELEMENTS, ConvertedCache};
+use super::cache::ConvertedCache;
 use super::convert::{self, Dense, DenseRows};
 use super::file::WeightFile;
 use super::header::TensorInfo;
@@ -52,7 +52,7 @@ impl Checkpoint {
     }
 
     /// Rows of a tensor that is cut into the blocks of the cache.
-    fn from_blocks(
+    fn read_blocks(
         &self,
         cache: &ConvertedCache,
         file: &WeightFile,
@@ -61,7 +61,7 @@ impl Checkpoint {
         format: WeightFormat,
     ) -> Result<PackedMatrix, WeightError> {
         let failed = |source| WeightError::Format { tensor: tensor.name.to_owned(), source };
-        let block_rows = (BLOCK_ELEMENTS / tensor.cols).max(1);
+        let block_rows = cache.rows_per_block(tensor.cols);
         let mut notices = Vec::new();
         let mut block = |first: usize| {
             let rows = first..first.saturating_add(block_rows).min(tensor.rows);
@@ -99,7 +99,7 @@ impl WeightSource for Checkpoint {
         let tensor = Tensor::of(name, info, dtype, rows, *cols)?;
         let packed = match &self.cache {
             Some(cache) if cache.keeps(info.elements(), *format) && !rows.is_empty() => {
-                self.from_blocks(cache, file, &tensor, rows, *format)
+                self.read_blocks(cache, file, &tensor, rows, *format)
             }
             _ => tensor.rows(file, rows).pack(*format),
         };

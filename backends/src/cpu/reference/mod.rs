@@ -28,6 +28,9 @@ mod tests;
 mod values;
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use rayon::prelude::*;
 
 pub use attention::{HeadOptions, attend};
 pub use cache::{LayerCache, Pool};
@@ -52,6 +55,8 @@ use crate::{
 };
 
 const NAME: &str = "reference";
+/// What is read to measure the bandwidth: well beyond any cache.
+const BANDWIDTH_BYTES: u64 = 256 << 20;
 
 /// The oracle as a backend: one device, one tier.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,6 +91,14 @@ fn check_memory(bytes: u64) -> Result<(), FormatError> {
     Vec::<u8>::new().try_reserve_exact(bytes).map_err(refused)
 }
 
+fn check_device(device: &DeviceId) -> Result<(), BackendError> {
+    if device.backend == NAME && device.index == 0 {
+        Ok(())
+    } else {
+        Err(BackendError::UnknownDevice(device.to_string()))
+    }
+}
+
 impl Backend for ReferenceBackend {
     fn name(&self) -> &'static str {
         NAME
@@ -111,6 +124,19 @@ impl Backend for ReferenceBackend {
         vec![]
     }
 
+    /// The oracle is no measure of speed: this is what summing integers on all threads reaches.
+    fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError> {
+        check_device(device)?;
+        check_memory(BANDWIDTH_BYTES)?;
+        let numbers = vec![1_u64; BANDWIDTH_BYTES as usize / size_of::<u64>()];
+        let pass = || {
+            let start = Instant::now();
+            std::hint::black_box(numbers.par_iter().sum::<u64>());
+            BANDWIDTH_BYTES as f64 / start.elapsed().as_secs_f64()
+        };
+        Ok((0..5).map(|_| pass()).fold(0.0, f64::max))
+    }
+
     fn prepare(
         &self,
         device: &DeviceId,
@@ -119,9 +145,7 @@ impl Backend for ReferenceBackend {
         options: &PrepareOptions,
         progress: &mut ProgressFn<'_>,
     ) -> Result<Box<dyn Runner>, BackendError> {
-        if *device != (DeviceId { backend: NAME, index: 0 }) {
-            return Err(BackendError::UnknownDevice(device.to_string()));
-        }
+        check_device(device)?;
         Ok(Box::new(self.prepare_reference(plan, weights, options, progress)?))
     }
 }

@@ -16,7 +16,7 @@ const KNOWN: &str = "known";
 const TEMPORARY: &str = "part";
 
 /// A temporary file of this age has no writer any more: a block takes seconds.
-const ABANDONED: Duration = Duration::from_hours(1);
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 pub(super) struct Folder {
     path: PathBuf,

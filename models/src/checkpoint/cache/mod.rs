@@ -45,7 +45,7 @@ use folder::Folder;
 use known::Known;
 
 /// Weights of a block at most. It is what the CPU backend asks for in one piece, so that a piece is a block.
-pub(super) const BLOCK_ELEMENTS: usize = 16 << 20;
+const BLOCK_ELEMENTS: usize = 16 << 20;
 
 /// Tensors with fewer weights are converted each time: that is faster than opening a file.
 const SMALLEST: usize = 1 << 16;
@@ -87,6 +87,7 @@ pub struct ConvertedCache {
     folder: Folder,
     check: CacheCheck,
     smallest: usize,
+    block_elements: usize,
     /// Cleared by the first write that fails.
     writable: AtomicBool,
     /// What is known of each file, by its identity.
@@ -99,7 +100,7 @@ impl ConvertedCache {
         let folder = Folder::open(folder)?;
         let writable = AtomicBool::new(true);
         let (check, known) = (CacheCheck::default(), Mutex::default());
-        Ok(Self { folder, check, smallest: SMALLEST, writable, known })
+        Ok(Self { folder, check, smallest: SMALLEST, block_elements: BLOCK_ELEMENTS, writable, known })
     }
 
     /// Changes how far kept blocks are trusted.
@@ -137,7 +138,8 @@ impl ConvertedCache {
     pub fn check_contents(&self) -> Result<Vec<Notice>, CacheError> {
         let mut notices = Vec::new();
         for path in self.folder.blocks()? {
-            if let Err(EntryFault::Damaged(fault)) = Entry::open(&path).and_then(|e| e.check_contents(&path))
+            if let Err(EntryFault::Damaged(fault)) =
+                Entry::open(&path).and_then(|opened| Entry::check_contents(opened, &path))
             {
                 self.folder.remove(&path);
                 notices.push(Notice::CacheDamaged { path, fault });
@@ -150,6 +152,11 @@ impl ConvertedCache {
     pub(super) fn keeps(&self, elements: usize, format: WeightFormat) -> bool {
         let dense = matches!(format, WeightFormat::F32 | WeightFormat::F16 | WeightFormat::Bf16);
         !dense && elements >= self.smallest
+    }
+
+    /// Rows of a block of such a tensor.
+    pub(super) fn rows_per_block(&self, cols: usize) -> usize {
+        (self.block_elements / cols.max(1)).max(1)
     }
 
     /// Whether new blocks are still being written.

@@ -191,7 +191,9 @@ fn the_backend_has_one_device() {
         ReferenceBackend.prepare(id, Arc::new(model()), &weights, &options(CACHE), &mut no_progress)
     };
     assert!(prepare(&devices[0].id).is_ok());
+    assert!(ReferenceBackend.measure_bandwidth(&devices[0].id).unwrap() > 1e6);
     for id in [DeviceId { backend: "reference", index: 1 }, DeviceId { backend: "cpu", index: 0 }] {
         assert!(matches!(prepare(&id), Err(BackendError::UnknownDevice(_))));
+        assert!(matches!(ReferenceBackend.measure_bandwidth(&id), Err(BackendError::UnknownDevice(_))));
     }
 }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod errors;
+mod fusion;
 mod steps;
 
 use std::sync::Arc;

@@ -1,0 +1,414 @@
+//! The engine's thread.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ingle_backends::plan::{BatchLimits, Plan};
+use ingle_backends::{
+    BackendError, Batch, LogitRows, PageCopy, PrepareOptions, Runner, SequenceStep, StepOutput, Tokens,
+};
+
+use super::request::{
+    Candidate, EngineError, Event, FinishReason, Finished, GeneratedToken, Request, Timings,
+};
+use super::schedule::{Demand, share};
+use crate::cache::{CachedSequence, PagePool};
+
+/// What handles tell the thread.
+pub(super) enum Message {
+    Generate(Box<Job>),
+    Branch { from: u64, to: u64 },
+    Close(u64),
+    Quit,
+}
+
+/// A reply that is wanted, and where its events go.
+pub(super) struct Job {
+    pub session: u64,
+    pub request: Request,
+    pub events: Sender<Event>,
+    pub cancelled: Arc<AtomicBool>,
+}
+
+/// A conversation between replies.
+#[derive(Default)]
+struct Conversation {
+    cached: CachedSequence,
+    /// When it was last replied to, counted in replies.
+    used: u64,
+    replying: bool,
+    closed: bool,
+}
+
+/// A reply that is being read for or written.
+struct Active {
+    job: Job,
+    /// The conversation with what was written so far.
+    tokens: Vec<u32>,
+    prompt: usize,
+    /// Whether its conversation was brought to begin with these tokens.
+    resumed: bool,
+    timings: Timings,
+    asked: Instant,
+    begun: Option<Instant>,
+    first_token: Option<Instant>,
+}
+
+/// One reply's part of a step.
+struct Part {
+    active: usize,
+    rows: usize,
+}
+
+pub(super) struct Worker {
+    runner: Box<dyn Runner>,
+    pool: PagePool,
+    limits: BatchLimits,
+    conversations: HashMap<u64, Conversation>,
+    active: Vec<Active>,
+    inbox: Receiver<Message>,
+    replies: u64,
+    quit: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        runner: Box<dyn Runner>,
+        _plan: Arc<Plan>,
+        options: &PrepareOptions,
+        inbox: Receiver<Message>,
+    ) -> Self {
+        Self {
+            runner,
+            pool: PagePool::new(options.cache.pages, options.cache.page_tokens),
+            limits: options.limits,
+            conversations: HashMap::new(),
+            active: vec![],
+            inbox,
+            replies: 0,
+            quit: false,
+        }
+    }
+
+    /// The most tokens that one conversation can have.
+    pub(super) fn context(&self) -> usize {
+        self.pool.len() * self.pool.page_tokens()
+    }
+
+    /// Steps until it is told to quit.
+    pub(super) fn run(&mut self) {
+        while !self.quit {
+            self.take_messages();
+            self.drop_cancelled();
+            let (parts, copies) = self.choose();
+            if parts.is_empty() {
+                continue;
+            }
+            let batch = self.batch(&parts);
+            match self.compute(&batch, &copies) {
+                Ok(output) => self.hand_out(&parts, output),
+                Err(error) => self.fail(&parts, error),
+            }
+        }
+    }
+
+    /// Takes in what came; waits where there is nothing else to do.
+    fn take_messages(&mut self) {
+        loop {
+            let message = if self.active.is_empty() && !self.quit {
+                self.inbox.recv().unwrap_or(Message::Quit)
+            } else {
+                match self.inbox.try_recv() {
+                    Ok(message) => message,
+                    Err(TryRecvError::Empty) => return,
+                    Err(TryRecvError::Disconnected) => Message::Quit,
+                }
+            };
+            match message {
+                Message::Generate(job) => self.begin(*job),
+                Message::Branch { from, to } => {
+                    let Some(from) = self.conversations.get(&from) else { continue };
+                    let cached = from.cached.branch(&mut self.pool);
+                    self.conversations.insert(to, Conversation { cached, ..Conversation::default() });
+                }
+                Message::Close(session) => self.close(session),
+                Message::Quit => {
+                    self.quit = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lines a reply up.
+    fn begin(&mut self, job: Job) {
+        let context = self.context();
+        let conversation = self.conversations.entry(job.session).or_default();
+        let tokens = job.request.tokens.clone();
+        let refused = if conversation.replying {
+            Some(EngineError::Busy)
+        } else if tokens.is_empty() {
+            Some(EngineError::Empty)
+        } else if tokens.len() > context {
+            Some(EngineError::TooLong { tokens: tokens.len(), context })
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            let _ = job.events.send(Event::Failed(error));
+            return;
+        }
+        conversation.replying = true;
+        self.active.push(Active {
+            prompt: tokens.len(),
+            timings: Timings { prompt_tokens: tokens.len(), ..Timings::default() },
+            tokens,
+            job,
+            resumed: false,
+            asked: Instant::now(),
+            begun: None,
+            first_token: None,
+        });
+    }
+
+    fn close(&mut self, session: u64) {
+        let Some(conversation) = self.conversations.get_mut(&session) else { return };
+        if conversation.replying {
+            conversation.closed = true;
+        } else if let Some(conversation) = self.conversations.remove(&session) {
+            conversation.cached.release(&mut self.pool);
+        }
+    }
+
+    fn drop_cancelled(&mut self) {
+        let mut index = 0;
+        while index < self.active.len() {
+            if self.active[index].job.cancelled.load(Ordering::Relaxed) {
+                self.finish(index, FinishReason::Cancelled);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Chooses the rows of the next step and reserves their pages.
+    fn choose(&mut self) -> (Vec<Part>, Vec<PageCopy>) {
+        let mut index = 0;
+        while index < self.active.len() {
+            if self.active[index].tokens.len() > self.context() {
+                self.finish(index, FinishReason::ContextFull);
+                continue;
+            }
+            self.resume(index);
+            index += 1;
+        }
+        let pending = |active: &Active| Demand { pending: active.tokens.len() - self.stored(active) };
+        let demands: Vec<Demand> = self.active.iter().map(pending).collect();
+        let rows = share(&demands, self.limits.rows, self.limits.sequences.min(self.limits.selected));
+        let mut parts = vec![];
+        let mut copies = vec![];
+        for (active, rows) in rows.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
+            if let Some(more) = self.reserve(active, rows) {
+                copies.extend(more);
+                parts.push(Part { active, rows });
+            }
+        }
+        if parts.is_empty() && !self.active.is_empty() {
+            // Every page is held by replies that all need more: the youngest starts over later.
+            self.set_back_youngest();
+        }
+        (parts, copies)
+    }
+
+    /// Finds what the cache has of a reply's conversation, once.
+    fn resume(&mut self, index: usize) {
+        let active = &mut self.active[index];
+        if active.resumed {
+            return;
+        }
+        active.resumed = true;
+        let Some(conversation) = self.conversations.get_mut(&active.job.session) else { return };
+        let reused = conversation.cached.resume(&mut self.pool, &active.tokens);
+        active.timings.reused_tokens = reused.min(active.prompt);
+    }
+
+    /// Tokens of a reply that the cache holds.
+    fn stored(&self, active: &Active) -> usize {
+        self.conversations.get(&active.job.session).map_or(0, |c| c.cached.tokens().len())
+    }
+
+    /// Makes room for a reply's rows, at the cost of idle conversations if need be.
+    fn reserve(&mut self, index: usize, rows: usize) -> Option<Vec<PageCopy>> {
+        let session = self.active[index].job.session;
+        loop {
+            let conversation = self.conversations.get_mut(&session)?;
+            if let Ok(copies) = conversation.cached.reserve(&mut self.pool, rows) {
+                return Some(copies);
+            }
+            let idle = self.conversations.iter().filter(|(_, c)| !c.replying && !c.cached.tokens().is_empty());
+            let oldest = idle.min_by_key(|(_, c)| c.used).map(|(id, _)| *id)?;
+            self.conversations.get_mut(&oldest)?.cached.truncate(&mut self.pool, 0);
+        }
+    }
+
+    /// Takes the youngest reply's pages; it goes on from its tokens when there is room.
+    fn set_back_youngest(&mut self) {
+        if self.active.len() == 1 {
+            self.finish(0, FinishReason::ContextFull);
+            return;
+        }
+        let Some(youngest) = self.active.last_mut() else { return };
+        youngest.resumed = false;
+        let session = youngest.job.session;
+        if let Some(conversation) = self.conversations.get_mut(&session) {
+            conversation.cached.truncate(&mut self.pool, 0);
+        }
+    }
+
+    /// The step that computes these rows.
+    fn batch(&mut self, parts: &[Part]) -> Batch {
+        let mut sequences = vec![];
+        for part in parts {
+            let active = &mut self.active[part.active];
+            let now = Instant::now();
+            active.begun.get_or_insert(now);
+            let Some(conversation) = self.conversations.get(&active.job.session) else { continue };
+            let start = conversation.cached.tokens().len();
+            let end = start + part.rows;
+            let request = &active.job.request;
+            let draws = end == active.tokens.len();
+            let sample = draws.then(|| {
+                let mut sampling = request.sampling.clone();
+                if sampling.penalizes() {
+                    let from = active.tokens.len().saturating_sub(request.penalty_window);
+                    sampling.history = active.tokens[from..].to_vec();
+                }
+                sampling
+            });
+            let wants_logits = draws && request.top_candidates > 0;
+            sequences.push(SequenceStep {
+                tokens: Tokens::Ids(active.tokens[start..end].to_vec()),
+                start: start as u32,
+                pages: conversation.cached.pages_for(&self.pool, end).to_vec(),
+                logits: if wants_logits { LogitRows::Last } else { LogitRows::None },
+                sample,
+            });
+        }
+        Batch { sequences, inputs: vec![] }
+    }
+
+    fn compute(&mut self, batch: &Batch, copies: &[PageCopy]) -> Result<StepOutput, BackendError> {
+        if !copies.is_empty() {
+            self.runner.copy_pages(copies)?;
+        }
+        self.runner.step(batch)
+    }
+
+    /// Stores what was computed, and gives each reply its token.
+    fn hand_out(&mut self, parts: &[Part], mut output: StepOutput) {
+        let mut finished = vec![];
+        for (place, part) in parts.iter().enumerate() {
+            let active = &mut self.active[part.active];
+            let Some(conversation) = self.conversations.get_mut(&active.job.session) else { continue };
+            let start = conversation.cached.tokens().len();
+            conversation.cached.commit(&mut self.pool, &active.tokens[start..start + part.rows]);
+            let done = (start + part.rows).min(active.prompt);
+            if active.timings.generated_tokens == 0 {
+                let reused = active.timings.reused_tokens;
+                let _ = active.job.events.send(Event::Reading { done, total: active.prompt, reused });
+            }
+            let Some(token) = output.tokens.get(place).copied().flatten() else { continue };
+            let logits = output.logits.get_mut(place).map(std::mem::take).unwrap_or_default();
+            if let Some(reason) = active.take_token(token, &logits) {
+                finished.push((part.active, reason));
+            }
+        }
+        // From the back, so that places in the list stay true.
+        finished.sort_by_key(|(index, _)| std::cmp::Reverse(*index));
+        for (index, reason) in finished {
+            self.finish(index, reason);
+        }
+    }
+
+    /// A step failed: so do the replies that took part in it. What the cache held before is still good.
+    fn fail(&mut self, parts: &[Part], error: BackendError) {
+        let error = Arc::new(error);
+        for part in parts.iter().rev() {
+            let active = self.active.remove(part.active);
+            let _ = active.job.events.send(Event::Failed(EngineError::Backend(Arc::clone(&error))));
+            self.put_away(active.job.session);
+        }
+    }
+
+    fn finish(&mut self, index: usize, reason: FinishReason) {
+        let active = self.active.remove(index);
+        let finished = Finished { reason, timings: active.timings() };
+        let _ = active.job.events.send(Event::Finished(finished));
+        self.put_away(active.job.session);
+    }
+
+    /// A conversation is idle again.
+    fn put_away(&mut self, session: u64) {
+        self.replies += 1;
+        let Some(conversation) = self.conversations.get_mut(&session) else { return };
+        conversation.replying = false;
+        conversation.used = self.replies;
+        if conversation.closed {
+            self.close(session);
+        }
+    }
+}
+
+impl Active {
+    /// Adds a drawn token to the reply; says whether that ended it.
+    fn take_token(&mut self, token: u32, logits: &[f32]) -> Option<FinishReason> {
+        self.first_token.get_or_insert_with(Instant::now);
+        if self.job.request.stop_tokens.contains(&token) {
+            return Some(FinishReason::StopToken(token));
+        }
+        self.tokens.push(token);
+        self.timings.generated_tokens += 1;
+        let normalizer = log_sum_exp(logits);
+        let candidates = best(logits, self.job.request.top_candidates, normalizer);
+        let log_probability = logits.get(token as usize).map(|l| l - normalizer);
+        let _ = self.job.events.send(Event::Token(GeneratedToken { id: token, log_probability, candidates }));
+        (self.timings.generated_tokens >= self.job.request.max_tokens).then_some(FinishReason::MaxTokens)
+    }
+
+    fn timings(&self) -> Timings {
+        let now = Instant::now();
+        let begun = self.begun.unwrap_or(now);
+        let first = self.first_token.unwrap_or(now);
+        Timings {
+            waiting: begun.saturating_duration_since(self.asked),
+            reading: first.saturating_duration_since(begun),
+            writing: now.saturating_duration_since(first),
+            ..self.timings
+        }
+    }
+}
+
+/// `ln Σ exp(l)`, in f64 and without overflow.
+fn log_sum_exp(logits: &[f32]) -> f32 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|l| f64::from(l - max).exp()).sum();
+    max + sum.ln() as f32
+}
+
+/// The `count` most likely tokens, the lower one first among equals.
+fn best(logits: &[f32], count: usize, normalizer: f32) -> Vec<Candidate> {
+    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
+    let order = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
+    if count < ids.len() {
+        if count == 0 {
+            return vec![];
+        }
+        ids.select_nth_unstable_by(count, order);
+        ids.truncate(count);
+    }
+    ids.sort_unstable_by(order);
+    ids.into_iter().map(|id| Candidate { id, log_probability: logits[id as usize] - normalizer }).collect()
+}
