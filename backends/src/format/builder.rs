@@ -77,6 +77,36 @@ impl PackedBuilder {
         Ok(())
     }
 
+    /// Lets `fill` write the next `rows` rows, already packed, in parallel: it gets the number of a row
+    /// (counted from the first of these), its codes and its scales, all zero.
+    ///
+    /// This is how matrices that were packed elsewhere come in. `fill` must write what packing could have
+    /// made; [`PackedMatrix::check_contents`] tells whether it did.
+    pub fn append_packed(
+        &mut self,
+        rows: usize,
+        fill: impl Fn(usize, &mut [u8], &mut [u8]) -> Result<(), FormatError> + Sync,
+    ) -> Result<(), FormatError> {
+        let (code_stride, scale_stride) = (self.sizes.row_codes, self.sizes.row_scales);
+        let rows_per_task = VALUES_PER_TASK.div_ceil(self.cols);
+        let (codes, scales) = self.next_rows(rows)?;
+        let codes = codes.par_chunks_mut(code_stride * rows_per_task);
+        // Where there are no scales, each task gets an empty slice of them.
+        let mut scale_chunks: Vec<&mut [u8]> =
+            scales.chunks_mut((scale_stride * rows_per_task).max(1)).collect();
+        scale_chunks.resize_with(rows.div_ceil(rows_per_task), Default::default);
+        codes.zip(scale_chunks).enumerate().try_for_each(|(task, (codes, mut scales))| {
+            let first = task * rows_per_task;
+            codes.chunks_exact_mut(code_stride).enumerate().try_for_each(|(row, codes)| {
+                let row_scales;
+                (row_scales, scales) = std::mem::take(&mut scales).split_at_mut(scale_stride);
+                fill(first + row, codes, row_scales)
+            })
+        })?;
+        self.done += rows;
+        Ok(())
+    }
+
     /// The matrix, once all its rows are there.
     pub fn finish(self) -> Result<PackedMatrix, FormatError> {
         if self.done != self.rows {

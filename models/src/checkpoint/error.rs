@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use ingle_backends::format::WeightFormat;
 use thiserror::Error;
 
 /// Why a model folder could not be opened.
@@ -130,4 +131,19 @@ pub enum Notice {
     /// A damaged entry is made anew.
     #[error("{} was damaged ({fault}) and is made anew", path.display())]
     CacheDamaged { path: PathBuf, fault: String },
+    /// Weights that were quantised already are quantised once more.
+    #[error("tensor `{tensor}`, stored as {scheme}, is rounded again to {format}: {reason}")]
+    RoundedAgain { tensor: String, scheme: &'static str, format: WeightFormat, reason: String },
+}
+
+impl Notice {
+    /// Whether this says of the same tensor what has just been said.
+    pub(super) fn repeats(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::RoundedAgain { tensor, .. }, Self::RoundedAgain { tensor: before, .. }) => {
+                tensor == before
+            }
+            _ => false,
+        }
+    }
 }

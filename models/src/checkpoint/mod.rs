@@ -12,6 +12,9 @@
 //! **Shapes.** A matrix is a tensor of two dimensions, or one of three, [experts, rows, columns], whose
 //! experts then lie below one another. A vector is a tensor with at most one dimension longer than 1.
 //!
+//! **Quantised already.** Codes that a format of ours can hold are repacked as they are; [`Quantization`] and
+//! [`Checkpoint::stored_format`] tell what to ask for.
+//!
 //! **Files that change meanwhile.** A mapped file shows what is on disk now. So before each piece the file's
 //! size and time are compared with those at opening; a file that has been changed or cut short is refused by
 //! name. What cannot be caught is a file that is cut short *while* a piece of it is read, or while a dense
@@ -28,6 +31,7 @@ mod header;
 mod index;
 mod mapping;
 mod names;
+mod quantized;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -44,6 +48,7 @@ pub use dtype::Dtype;
 pub use error::{CheckpointError, FileFault, IndexFault, Notice, TensorFault};
 pub use header::{Header, TensorInfo};
 pub use index::ShardIndex;
+pub use quantized::Quantization;
 
 /// The weights of a model folder.
 pub struct Checkpoint {
@@ -51,16 +56,18 @@ pub struct Checkpoint {
     /// Which of the files holds each tensor.
     tensors: BTreeMap<String, usize>,
     cache: Option<ConvertedCache>,
+    quantization: Option<Quantization>,
     notices: Mutex<Vec<Notice>>,
 }
 
 impl Checkpoint {
     /// Opens a model folder.
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        match index::find_files(folder)? {
-            Files::Whole(path) => Ok(Self::of_whole(WeightFile::open(path)?)),
-            Files::Sharded { index_file, index } => Self::of_shards(folder, index_file, &index),
-        }
+        let opened = match index::find_files(folder)? {
+            Files::Whole(path) => Self::of_whole(WeightFile::open(path)?),
+            Files::Sharded { index_file, index } => Self::of_shards(folder, index_file, &index)?,
+        };
+        Ok(Self { quantization: quantized::read_config(folder)?, ..opened })
     }
 
     /// The weights in the bytes of one safetensors file, which messages call `name`.
@@ -68,9 +75,13 @@ impl Checkpoint {
         Ok(Self::of_whole(WeightFile::in_memory(PathBuf::from(name), bytes)?))
     }
 
+    fn of(files: Vec<WeightFile>, tensors: BTreeMap<String, usize>) -> Self {
+        Self { files, tensors, cache: None, quantization: None, notices: Mutex::default() }
+    }
+
     fn of_whole(file: WeightFile) -> Self {
         let tensors = file.header.tensors.keys().map(|name| (name.clone(), 0)).collect();
-        Self { files: vec![file], tensors, cache: None, notices: Mutex::default() }
+        Self::of(vec![file], tensors)
     }
 
     fn of_shards(folder: &Path, index_file: PathBuf, index: &ShardIndex) -> Result<Self, CheckpointError> {
@@ -90,7 +101,7 @@ impl Checkpoint {
             }
             tensors.insert(tensor.clone(), place);
         }
-        Ok(Self { files, tensors, cache: None, notices: Mutex::default() })
+        Ok(Self::of(files, tensors))
     }
 
     /// Keeps converted weights, and uses those that are kept.

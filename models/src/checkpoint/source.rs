@@ -12,42 +12,42 @@ use super::convert::{self, Dense, DenseRows};
 use super::file::WeightFile;
 use super::header::TensorInfo;
 use super::names;
+use super::quantized::{self, QuantizedTensor, Stored};
 
 /// A tensor and the file that holds it.
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a> {
+    /// What it is called there.
+    pub(super) name: &'a str,
     pub(super) file: &'a WeightFile,
     pub(super) info: &'a TensorInfo,
 }
 
 impl Checkpoint {
-    /// Finds a tensor by its name, or by what else it may be called.
-    pub(super) fn find(&self, tensor: &str) -> Option<Found<'_>> {
-        let by_name = |name: &str| {
-            let file = self.files.get(*self.tensors.get(name)?)?;
-            Some(Found { file, info: file.header.tensors.get(name)? })
-        };
-        names::candidates(tensor).find_map(|name| by_name(&name))
+    /// The tensor of just this name.
+    pub(super) fn find_exact(&self, name: &str) -> Option<Found<'_>> {
+        let file = self.files.get(*self.tensors.get(name)?)?;
+        let (name, info) = file.header.tensors.get_key_value(name)?;
+        Some(Found { name, file, info })
     }
 
-    fn found(&self, tensor: &str) -> Result<(Found<'_>, Dense), WeightError> {
-        let found = self.find(tensor).ok_or_else(|| WeightError::Missing(tensor.to_owned()))?;
-        let dtype = Dense::of(found.info.dtype).ok_or_else(|| WeightError::Unsupported {
-            tensor: tensor.to_owned(),
-            fault: format!(
-                "it is stored as {} in {}; weights are read from F32, F16 and BF16",
-                found.info.dtype,
-                found.file.path.display()
-            ),
-        })?;
-        found.file.check_unchanged().map_err(|fault| damaged(tensor, fault))?;
-        Ok((found, dtype))
+    /// Finds a tensor by its name, or by what else it may be called.
+    pub(super) fn find(&self, tensor: &str) -> Option<Found<'_>> {
+        names::candidates(tensor).find_map(|name| self.find_exact(&name))
+    }
+
+    /// Fails if a file is not what it was when it was opened.
+    fn check_unchanged(&self, tensor: &str) -> Result<(), WeightError> {
+        self.files.iter().try_for_each(WeightFile::check_unchanged).map_err(|fault| damaged(tensor, fault))
     }
 
     /// Adds to what [`Checkpoint::take_notices`] hands out.
     fn tell(&self, notices: Vec<super::Notice>) {
         if !notices.is_empty() {
-            self.notices.lock().unwrap_or_else(PoisonError::into_inner).extend(notices);
+            let mut told = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+            told.extend(notices);
+            // A tensor that is read in pieces need not be told of with each.
+            told.dedup_by(|later, earlier| later.repeats(earlier));
         }
     }
 
@@ -94,30 +94,72 @@ impl Checkpoint {
 
 impl WeightSource for Checkpoint {
     fn matrix(&self, request: &MatrixRequest<'_>) -> Result<PackedMatrix, WeightError> {
-        let MatrixRequest { tensor: name, rows, cols, format } = request;
-        let (Found { file, info }, dtype) = self.found(name)?;
-        let tensor = Tensor::of(name, info, dtype, rows, *cols)?;
-        let packed = match &self.cache {
-            Some(cache) if cache.keeps(info.elements(), *format) && !rows.is_empty() => {
-                self.read_blocks(cache, file, &tensor, rows, *format)
-            }
-            _ => tensor.rows(file, rows).pack(*format),
+        self.check_unchanged(request.tensor)?;
+        let packed = match self.stored(request.tensor)? {
+            Stored::Dense(found, dtype) => self.dense_matrix(request, found, dtype),
+            Stored::Quantized(stored) => self.quantized_matrix(request, &*stored),
         };
         // A file that was changed while it was read gave who knows what.
-        file.check_unchanged().map_err(|fault| damaged(name, fault))?;
+        self.check_unchanged(request.tensor)?;
         packed
     }
 
     fn vector(&self, tensor: &str, len: usize) -> Result<Vec<f32>, WeightError> {
-        let (Found { file, info }, dtype) = self.found(tensor)?;
+        self.check_unchanged(tensor)?;
+        let Found { file, info, .. } =
+            self.find(tensor).ok_or_else(|| WeightError::Missing(tensor.to_owned()))?;
+        let dtype = Dense::of(info.dtype).ok_or_else(|| WeightError::Unsupported {
+            tensor: tensor.to_owned(),
+            fault: format!("it is stored as {} in {}, which cannot be read", info.dtype, file.path.display()),
+        })?;
         let is_vector = info.shape.iter().filter(|size| **size != 1).count() <= 1;
         if !is_vector || info.elements() != len {
-            return Err(wrong_shape(tensor, info, format!("[{len}]")));
+            return Err(wrong_shape(tensor, &info.shape, format!("[{len}]")));
         }
         let bytes = file.bytes().get(info.range.clone()).unwrap_or_default();
         let vector = convert::vector(tensor, dtype, bytes);
-        file.check_unchanged().map_err(|fault| damaged(tensor, fault))?;
+        self.check_unchanged(tensor)?;
         vector
+    }
+}
+
+impl Checkpoint {
+    fn dense_matrix(
+        &self,
+        request: &MatrixRequest<'_>,
+        Found { file, info, .. }: Found<'_>,
+        dtype: Dense,
+    ) -> Result<PackedMatrix, WeightError> {
+        let MatrixRequest { tensor: name, rows, cols, format } = request;
+        let tensor = Tensor::of(name, info, dtype, rows, *cols)?;
+        match &self.cache {
+            Some(cache) if cache.keeps(info.elements(), *format) && !rows.is_empty() => {
+                self.read_blocks(cache, file, &tensor, rows, *format)
+            }
+            _ => tensor.rows(file, rows).pack(*format),
+        }
+    }
+
+    fn quantized_matrix(
+        &self,
+        request: &MatrixRequest<'_>,
+        stored: &dyn QuantizedTensor,
+    ) -> Result<PackedMatrix, WeightError> {
+        let MatrixRequest { tensor, rows, cols, format } = request;
+        if stored.cols() != *cols || rows.start > rows.end || rows.end > stored.rows() {
+            let expected = format!("[at least {}, {cols}]", rows.end);
+            return Err(wrong_shape(tensor, &[stored.rows(), stored.cols()], expected));
+        }
+        if rows.is_empty() {
+            let source = FormatError::EmptyMatrix { rows: 0, cols: *cols };
+            return Err(WeightError::Format { tensor: (*tensor).to_owned(), source });
+        }
+        let (matrix, rounded) = quantized::pack(tensor, stored, rows, *format)?;
+        if let Some(reason) = rounded {
+            let (tensor, scheme) = ((*tensor).to_owned(), stored.scheme());
+            self.tell(vec![super::Notice::RoundedAgain { tensor, scheme, format: *format, reason }]);
+        }
+        Ok(matrix)
     }
 }
 
@@ -149,7 +191,7 @@ impl<'a> Tensor<'a> {
             Some(rows) if wanted.start <= wanted.end && wanted.end <= rows => {
                 Ok(Self { name, dtype, start: info.range.start, rows, cols })
             }
-            _ => Err(wrong_shape(name, info, format!("[at least {}, {cols}]", wanted.end))),
+            _ => Err(wrong_shape(name, &info.shape, format!("[at least {}, {cols}]", wanted.end))),
         }
     }
 
@@ -177,8 +219,8 @@ fn rows_of(matrix: &PackedMatrix, rows: Range<usize>) -> Result<PackedMatrix, Fo
     PackedMatrix::from_parts(format, rows.len(), cols, codes, scales)
 }
 
-fn wrong_shape(tensor: &str, info: &TensorInfo, expected: String) -> WeightError {
-    WeightError::Shape { tensor: tensor.to_owned(), found: format!("{:?}", info.shape), expected }
+fn wrong_shape(tensor: &str, shape: &[usize], expected: String) -> WeightError {
+    WeightError::Shape { tensor: tensor.to_owned(), found: format!("{shape:?}"), expected }
 }
 
 fn damaged(tensor: &str, fault: String) -> WeightError {

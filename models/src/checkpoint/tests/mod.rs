@@ -2,6 +2,7 @@
 
 mod broken;
 mod mutation;
+mod quantized;
 mod weights;
 
 use std::fs;
