@@ -13,13 +13,16 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use inglenook::backend::format::{CacheFormat, WeightFormat};
-use inglenook::backend::plan::{BatchLimits, Columns, Plan, PlanBuilder, RopeSpec, StepShape};
+use inglenook::backend::plan::{BatchLimits, Columns, Plan, PlanBuilder, RopeSpec, StepShape, ValueId};
 use inglenook::backend::sampling::Sampling;
 use inglenook::backend::{
     Batch, CacheOptions, InputRows, LogitRows, PrepareOptions, Runner, SequenceStep, SyntheticWeights,
     Tokens, no_progress,
 };
 use inglenook::{Device, find_device};
+
+/// Adds an operator to a plan.
+type Build = fn(&mut PlanBuilder, Columns) -> Columns;
 
 /// Bytes of weights that a step reads: well beyond any last-level cache.
 const WORKING_SET: u64 = 1 << 30;
@@ -82,7 +85,6 @@ fn attention(criterion: &mut Criterion, device: &Device) {
 /// What stands between the projections, for one row and for a prompt's worth.
 fn small_operators(criterion: &mut Criterion, device: &Device) {
     let mut group = criterion.benchmark_group("width 4096");
-    type Build = fn(&mut PlanBuilder, Columns) -> Columns;
     let operators: [(&str, Build); 3] = [
         ("rms_norm", |plan, x| {
             let weight = plan.vector("norm", 4096);
@@ -186,7 +188,7 @@ fn batch(plan: &Plan, tokens: usize, start: usize, cache: &CacheOptions) -> Batc
         sample: None,
     };
     let pattern = |i: usize| ((i.wrapping_mul(2_654_435_761) >> 7) % 2001) as f32 / 1000.0 - 1.0;
-    let rows = |value| {
+    let rows = |value: ValueId| {
         let width = plan.values[value.index()].shape.width;
         InputRows { value, data: (0..tokens * width).map(pattern).collect() }
     };

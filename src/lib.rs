@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cache;
+pub mod engine;
 pub mod fit;
 pub mod measure;
 

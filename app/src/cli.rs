@@ -8,13 +8,13 @@ use inglenook::backend::format::{CacheFormat, WeightFormat};
 /// Without a command: this machine's devices, and how fast well-known models can be on them.
 #[derive(Debug, Parser)]
 #[command(name = "ingle", version, arg_required_else_help = false)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Lists the devices that can run models, with what they can do.
     Devices(DevicesArguments),
     /// Prints a model as the list of operators that a backend runs, with shapes, buffers and bytes.
@@ -28,85 +28,85 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct DevicesArguments {
+pub(crate) struct DevicesArguments {
     /// Prints JSON.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// A model and the formats it is kept in.
 #[derive(Debug, Args)]
-pub struct ModelArguments {
+pub(crate) struct ModelArguments {
     /// The model's shape; `ingle shapes` lists them.
     #[arg(long, value_name = "NAME", default_value = "llama-3.2-1b")]
-    pub shape: String,
+    pub(crate) shape: String,
     /// The format of the weights: f32, f16, bf16, int8 (also int8-g32, int8-g128), nf4, w8a8, or
     /// w8a8-static:SCALE.
     #[arg(long, value_name = "FORMAT", default_value = "int8")]
-    pub weights: WeightFormat,
+    pub(crate) weights: WeightFormat,
     /// The format of the embedding and the head; by default that of the weights, but int8 where these
     /// are nf4 or w8a8.
     #[arg(long, value_name = "FORMAT")]
-    pub embedding: Option<WeightFormat>,
+    pub(crate) embedding: Option<WeightFormat>,
     /// The format of the cache: f16 or int8.
     #[arg(long, value_name = "FORMAT", default_value = "f16")]
-    pub cache: CacheFormat,
+    pub(crate) cache: CacheFormat,
     /// Keeps all operators apart.
     #[arg(long)]
-    pub no_fusion: bool,
+    pub(crate) no_fusion: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct PlanArguments {
+pub(crate) struct PlanArguments {
     #[command(flatten)]
-    pub model: ModelArguments,
+    pub(crate) model: ModelArguments,
     /// Tokens that the cache holds.
     #[arg(long, value_name = "TOKENS", default_value_t = 4096)]
-    pub context: usize,
+    pub(crate) context: usize,
     /// Token rows of the largest step.
     #[arg(long, value_name = "ROWS", default_value_t = 512)]
-    pub rows: usize,
+    pub(crate) rows: usize,
 }
 
 #[derive(Debug, Args)]
-pub struct BenchArguments {
+pub(crate) struct BenchArguments {
     #[command(flatten)]
-    pub model: ModelArguments,
+    pub(crate) model: ModelArguments,
     /// The device, as `ingle devices` names it.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub backend: String,
+    pub(crate) backend: String,
     /// The kernels, as `ingle devices` names them; by default the best.
     #[arg(long, value_name = "TIER")]
-    pub tier: Option<String>,
+    pub(crate) tier: Option<String>,
     /// Tokens of the prompt.
     #[arg(short, long, value_name = "TOKENS", default_value_t = 128)]
-    pub prompt: usize,
+    pub(crate) prompt: usize,
     /// Tokens written after it.
     #[arg(short = 'n', long, value_name = "TOKENS", default_value_t = 32)]
-    pub generate: usize,
+    pub(crate) generate: usize,
     /// Tokens in the cache before the prompt.
     #[arg(short, long, value_name = "TOKENS", default_value_t = 0)]
-    pub depth: usize,
+    pub(crate) depth: usize,
     /// Sequences side by side.
     #[arg(short, long, value_name = "SEQUENCES", default_value_t = 1)]
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Measured runs, after one to warm up.
     #[arg(short, long, value_name = "RUNS", default_value_t = 3)]
-    pub repeats: usize,
+    pub(crate) repeats: usize,
     /// Token rows of one step; longer prompts are read in several.
     #[arg(long, value_name = "ROWS", default_value_t = 512)]
-    pub chunk: usize,
+    pub(crate) chunk: usize,
     /// Also prints where the time goes.
     #[arg(long)]
-    pub profile: bool,
+    pub(crate) profile: bool,
     /// Prints JSON.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct SelftestArguments {
+pub(crate) struct SelftestArguments {
     /// Only this backend: cpu.
     #[arg(long, value_name = "BACKEND")]
-    pub backend: Option<String>,
+    pub(crate) backend: Option<String>,
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// Prints every benchmark that criterion has results of.
-pub fn print(device: &str, bandwidth: f64) {
+pub(crate) fn print(device: &str, bandwidth: f64) {
     println!("\n{device}: a plain read reaches {:.1} GB/s", bandwidth / 1e9);
     println!("{:<44} {:>12} {:>10} {:>8}", "operator", "µs", "GB/s", "share");
     let mut rows = vec![];

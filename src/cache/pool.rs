@@ -88,13 +88,12 @@ impl PagePool {
 
     /// A page to write to, held once.
     pub(super) fn take(&mut self) -> Result<u32, OutOfPages> {
-        let page = match self.free.pop() {
-            Some(page) => page,
-            None => {
-                let (_, page) = self.idle.pop_first().ok_or(OutOfPages { pages: self.pages.len() })?;
-                self.forget(page);
-                page
-            }
+        let page = if let Some(page) = self.free.pop() {
+            page
+        } else {
+            let (_, page) = self.idle.pop_first().ok_or(OutOfPages { pages: self.pages.len() })?;
+            self.forget(page);
+            page
         };
         self.pages[page as usize].holders = 1;
         Ok(page)
@@ -174,7 +173,8 @@ impl PagePool {
             let free = self.free.iter().filter(|p| **p == page).count();
             let idle = self.idle.values().filter(|p| **p == page).count();
             let places = free + idle + usize::from(entry.holders > 0);
-            if places != 1 || (free == 1 && entry.content.is_some()) || (idle == 1 && entry.content.is_none()) {
+            if places != 1 || (free == 1 && entry.content.is_some()) || (idle == 1 && entry.content.is_none())
+            {
                 return Err(format!("page {page} is in {places} places: {entry:?}"));
             }
             if let Some((content, _)) = &entry.content

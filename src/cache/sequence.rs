@@ -47,7 +47,9 @@ impl CachedSequence {
             self.truncate(pool, common);
             return common;
         }
-        known.iter().for_each(|(page, _)| pool.hold(*page));
+        for (page, _) in &known {
+            pool.hold(*page);
+        }
         self.truncate(pool, 0);
         self.tokens = wanted[..known.len() * page_tokens].to_vec();
         (self.pages, self.prefixes) = known.into_iter().unzip();
@@ -72,7 +74,8 @@ impl CachedSequence {
         let page_tokens = pool.page_tokens();
         let needed = (self.tokens.len() + count).div_ceil(page_tokens);
         let missing = needed.saturating_sub(self.pages.len());
-        let open = (!self.tokens.len().is_multiple_of(page_tokens)).then_some(self.tokens.len() / page_tokens);
+        let open =
+            (!self.tokens.len().is_multiple_of(page_tokens)).then_some(self.tokens.len() / page_tokens);
         let shared = open.filter(|entry| count > 0 && !pool.is_held_once(self.pages[*entry]));
         // All or nothing: a sequence that cannot go on keeps what it has.
         if pool.available() < missing + usize::from(shared.is_some()) {
@@ -110,7 +113,9 @@ impl CachedSequence {
     pub fn branch(&self, pool: &mut PagePool) -> Self {
         let stored = self.tokens.len().div_ceil(pool.page_tokens());
         let pages = self.pages[..stored.min(self.pages.len())].to_vec();
-        pages.iter().for_each(|page| pool.hold(*page));
+        for page in &pages {
+            pool.hold(*page);
+        }
         Self { tokens: self.tokens.clone(), pages, prefixes: self.prefixes.clone() }
     }
 

@@ -25,9 +25,7 @@ use std::thread::JoinHandle;
 use ingle_backends::Runner;
 use ingle_backends::plan::Plan;
 
-pub use request::{
-    Candidate, EngineError, Event, FinishReason, Finished, GeneratedToken, Request, Timings,
-};
+pub use request::{Candidate, EngineError, Event, FinishReason, Finished, GeneratedToken, Request, Timings};
 pub use stop::{Pieces, StopScanner};
 
 use ingle_backends::PrepareOptions;
@@ -61,12 +59,8 @@ impl Engine {
             .name("engine".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| EngineError::Thread(error.to_string()))?;
-        let shared = Shared {
-            messages,
-            next_session: AtomicU64::new(0),
-            thread: Mutex::new(Some(thread)),
-            context,
-        };
+        let shared =
+            Shared { messages, next_session: AtomicU64::new(0), thread: Mutex::new(Some(thread)), context };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -155,7 +149,9 @@ impl Reply {
         match self.events.try_recv() {
             Ok(event) => Some(self.note(event)),
             Err(std::sync::mpsc::TryRecvError::Empty) => None,
-            Err(std::sync::mpsc::TryRecvError::Disconnected) => Some(self.note(Event::Failed(EngineError::Ended))),
+            Err(std::sync::mpsc::TryRecvError::Disconnected) => {
+                Some(self.note(Event::Failed(EngineError::Ended)))
+            }
         }
     }
 

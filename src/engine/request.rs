@@ -43,7 +43,11 @@ impl Request {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// So many tokens of the prompt are read; those that were in the cache count as read.
-    Reading { done: usize, total: usize, reused: usize },
+    Reading {
+        done: usize,
+        total: usize,
+        reused: usize,
+    },
     Token(GeneratedToken),
     Finished(Finished),
     Failed(EngineError),

@@ -1,9 +1,9 @@
 //! The engine's thread.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
-use std::sync::Arc;
 use std::time::Instant;
 
 use ingle_backends::plan::{BatchLimits, Plan};
@@ -157,6 +157,11 @@ impl Worker {
         } else {
             None
         };
+        if refused.is_none() && job.request.max_tokens == 0 {
+            let timings = Timings { prompt_tokens: tokens.len(), ..Timings::default() };
+            let _ = job.events.send(Event::Finished(Finished { reason: FinishReason::MaxTokens, timings }));
+            return;
+        }
         if let Some(error) = refused {
             let _ = job.events.send(Event::Failed(error));
             return;
@@ -248,7 +253,8 @@ impl Worker {
             if let Ok(copies) = conversation.cached.reserve(&mut self.pool, rows) {
                 return Some(copies);
             }
-            let idle = self.conversations.iter().filter(|(_, c)| !c.replying && !c.cached.tokens().is_empty());
+            let idle =
+                self.conversations.iter().filter(|(_, c)| !c.replying && !c.cached.tokens().is_empty());
             let oldest = idle.min_by_key(|(_, c)| c.used).map(|(id, _)| *id)?;
             self.conversations.get_mut(&oldest)?.cached.truncate(&mut self.pool, 0);
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cli::BenchArguments;
 use crate::text;
 
-pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let workload = Workload {
         prompt: arguments.prompt,
         generate: arguments.generate,
@@ -144,13 +144,14 @@ impl Report<'_> {
         out += &line("prefill", &self.speed.prefill);
         out += &line("decode ", &self.speed.decode);
         if let Some(rate) = self.decode_bandwidth() {
-            out += &format!(
+            let sentence = format!(
                 "decode moves {:.1} MB per step, {}: {:.0} % of the {} that a plain read reaches\n",
                 self.speed.decode_step_bytes / 1e6,
                 text::gigabytes_per_second(rate),
                 100.0 * rate / self.bandwidth,
                 text::gigabytes_per_second(self.bandwidth),
             );
+            out += &sentence;
         }
         if self.arguments.profile {
             let middle = self.workload.depth + self.workload.prompt;

@@ -1,5 +1,7 @@
 //! `ingle devices`.
 
+use std::fmt::Write;
+
 use inglenook::backend::DeviceInfo;
 use inglenook::{Device, devices};
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::DevicesArguments;
 use crate::text;
 
-pub fn run(arguments: &DevicesArguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &DevicesArguments) -> anyhow::Result<()> {
     let devices = devices();
     if arguments.json {
         let list: Vec<Value> = devices.iter().map(|device| as_json(&device.info)).collect();
@@ -19,14 +21,14 @@ pub fn run(arguments: &DevicesArguments) -> anyhow::Result<()> {
     }
     for backend in inglenook::backends() {
         for missing in backend.unavailable() {
-            out += &format!("\n{}: not available: {}\n", missing.what, missing.reason);
+            writeln!(out, "\n{}: not available: {}", missing.what, missing.reason)?;
         }
     }
     text::print(&out)
 }
 
 /// A device in a few lines.
-pub fn describe(device: &Device) -> String {
+pub(crate) fn describe(device: &Device) -> String {
     let info = &device.info;
     let bytes = |bytes: Option<u64>| bytes.map_or("unknown".to_owned(), text::gibibytes);
     let units = info.parallel_units.map_or(String::new(), |n| format!(", {n} units"));

@@ -15,7 +15,7 @@ use inglenook::models::shapes::find;
 use crate::cli::{Arguments, Command, ModelArguments};
 
 /// Does what the command line asks.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         None => overview::run(),
         Some(Command::Devices(arguments)) => devices::run(arguments),

@@ -12,7 +12,7 @@ use crate::text;
 /// The context that every row of the table is told for.
 const CONTEXT: usize = 4096;
 
-pub fn run() -> anyhow::Result<()> {
+pub(crate) fn run() -> anyhow::Result<()> {
     for device in devices() {
         text::print(&describe(&device))?;
         let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;

@@ -7,7 +7,7 @@ use inglenook::fit::cache_for;
 use crate::cli::PlanArguments;
 use crate::text;
 
-pub fn run(arguments: &PlanArguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &PlanArguments) -> anyhow::Result<()> {
     if arguments.rows == 0 || arguments.context == 0 {
         bail!("a step has at least one row and a cache holds at least one token");
     }

@@ -2,6 +2,6 @@
 
 use crate::cli::SelftestArguments;
 
-pub fn run(_: &SelftestArguments) -> anyhow::Result<()> {
+pub(crate) fn run(_: &SelftestArguments) -> anyhow::Result<()> {
     Ok(())
 }

@@ -6,7 +6,7 @@ use inglenook::models::shapes::all;
 
 use crate::text;
 
-pub fn run() -> anyhow::Result<()> {
+pub(crate) fn run() -> anyhow::Result<()> {
     let mut rows = vec![];
     for shape in all() {
         let plan = shape.architecture.plan(WeightFormats::uniform(WeightFormat::F16))?;

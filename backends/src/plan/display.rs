@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{BatchLimits, MemoryPlan, Node, NormKind, Op, Operand, Plan, RopeScaling, ValueId};
+use super::{BatchLimits, MemoryPlan, Node, Op, Operand, Plan, RopeScaling, ValueId};
 use crate::CacheOptions;
 
 /// A plan with what it takes to run it, ready to be printed.
@@ -16,56 +16,78 @@ pub struct Listing<'a> {
     pub limits: BatchLimits,
 }
 
+/// One line of the listing: columns, or a heading across all of them.
+enum Line {
+    Cells([String; 6]),
+    Heading(String),
+}
+
 impl fmt::Display for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let memory = MemoryPlan::new(self.plan, &self.limits);
-        let rows = |nodes: &[Node]| nodes.iter().map(|n| self.row(n, &memory)).collect::<Vec<_>>();
-        writeln!(f, "{:<34} {:<42} {:<22} {:>7} {:>12}", "operator", "reads", "writes", "buffer", "weights")?;
-        let scopes = scopes(&self.plan.nodes);
-        let mut at = 0;
-        while at < scopes.len() {
-            let nodes = &self.plan.nodes[scopes[at].clone()];
-            let signature = self.signature(nodes);
-            let same =
-                |range: &std::ops::Range<usize>| self.signature(&self.plan.nodes[range.clone()]) == signature;
-            let repeats = scopes[at..].iter().take_while(|range| same(range)).count();
-            if repeats > 1 {
-                let name = |i: usize| scope_of(&self.plan.nodes[scopes[i].start].name);
-                writeln!(f, "── {} … {} ({repeats} alike)", name(at), name(at + repeats - 1))?;
+        let lines = self.lines(&memory);
+        let mut widths = [0; 6];
+        for line in &lines {
+            if let Line::Cells(cells) = line {
+                for (width, cell) in widths.iter_mut().zip(cells) {
+                    *width = (*width).max(cell.chars().count());
+                }
             }
-            for row in rows(nodes) {
-                writeln!(f, "{row}")?;
+        }
+        for line in lines {
+            match line {
+                Line::Heading(text) => writeln!(f, "{text}")?,
+                Line::Cells(cells) => {
+                    let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+                    writeln!(f, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
+                }
             }
-            if repeats > 1 {
-                writeln!(f, "──")?;
-            }
-            at += repeats;
         }
         self.summary(f, &memory)
     }
 }
 
 impl Listing<'_> {
-    fn row(&self, node: &Node, memory: &MemoryPlan) -> String {
+    fn lines(&self, memory: &MemoryPlan) -> Vec<Line> {
+        let titles = ["part", "operator", "reads", "writes", "buffer", "weights"];
+        let mut lines = vec![Line::Cells(titles.map(str::to_owned))];
+        let scopes = scopes(&self.plan.nodes);
+        let nodes_of = |at: usize| &self.plan.nodes[scopes[at].clone()];
+        let mut at = 0;
+        while at < scopes.len() {
+            let signature = self.signature(nodes_of(at));
+            let repeats =
+                (at..scopes.len()).take_while(|i| self.signature(nodes_of(*i)) == signature).count();
+            if repeats > 1 {
+                let name = |i: usize| scope_of(&nodes_of(i)[0].name);
+                let (first, last) = (name(at), name(at + repeats - 1));
+                lines.push(Line::Heading(format!("── {first} to {last}, {repeats} alike")));
+            }
+            lines.extend(nodes_of(at).iter().map(|node| Line::Cells(self.cells(node, memory))));
+            if repeats > 1 {
+                lines.push(Line::Heading("──".to_owned()));
+            }
+            at += repeats;
+        }
+        lines
+    }
+
+    fn cells(&self, node: &Node, memory: &MemoryPlan) -> [String; 6] {
         let plan = self.plan;
-        let reads = node.op.inputs().iter().map(|o| operand(plan, *o)).collect::<Vec<_>>().join(" ");
-        let writes: Vec<String> = node.op.outputs().iter().map(|v| value(plan, *v)).collect();
-        let buffers: Vec<String> =
-            node.op.outputs().iter().map(|v| format!("b{}", memory.buffer_of[v.index()])).collect();
+        let join = |words: Vec<String>| words.join(" ");
+        let outputs = node.op.outputs();
         let weights = node.op.matrix().map_or(String::new(), |m| {
             let matrix = &plan.matrices[m.index()];
             format!("{} {}", mebibytes(matrix.bytes()), matrix.format)
         });
-        let name = format!("{} {}", node.name, attributes(plan, &node.op));
-        let line = format!(
-            "{:<34} {:<42} {:<22} {:>7} {:>12}",
-            name.trim_end(),
-            reads,
-            writes.join(" "),
-            buffers.join(" "),
-            weights
-        );
-        line.trim_end().to_owned()
+        [
+            node.name.clone(),
+            format!("{} {}", node.op.name(), attributes(plan, &node.op)).trim_end().to_owned(),
+            join(node.op.inputs().iter().map(|o| operand(plan, *o)).collect()),
+            join(outputs.iter().map(|v| value(plan, *v)).collect()),
+            join(outputs.iter().map(|v| format!("b{}", memory.buffer_of[v.index()])).collect()),
+            weights,
+        ]
     }
 
     /// What a run of nodes looks like without the numbers that differ from layer to layer.
@@ -162,7 +184,6 @@ fn attributes(plan: &Plan, op: &Op) -> String {
     };
     match op {
         Op::Norm(o) => {
-            say(o.kind == NormKind::Layer, "layer".into());
             say(o.group != o.input.width, format!("per {}", o.group));
             say(o.add.is_some(), "+add".into());
             say(o.quantize.is_some(), "+quantize".into());
@@ -186,10 +207,10 @@ fn attributes(plan: &Plan, op: &Op) -> String {
             say(o.sinks.is_some(), "+sinks".into());
         }
         Op::Gated(o) => {
-            say(true, format!("{:?}", o.function).to_lowercase());
+            say(true, o.function.name().to_owned());
             say(o.quantize.is_some(), "+quantize".into());
         }
-        Op::Activate(o) => say(true, format!("{:?}", o.function).to_lowercase()),
+        Op::Activate(o) => say(true, o.function.name().to_owned()),
         Op::Scale(o) => say(true, format!("×{}", o.factor)),
         Op::Softcap(o) => say(true, format!("at {}", o.cap)),
         Op::Route(o) => say(true, format!("best {}", o.top_k)),

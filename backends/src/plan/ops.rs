@@ -154,6 +154,21 @@ pub enum Function {
     Tanh,
 }
 
+impl Function {
+    /// A short name for listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Silu => "silu",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu-tanh",
+            Self::Relu => "relu",
+            Self::ReluSquared => "relu²",
+            Self::Sigmoid => "sigmoid",
+            Self::Tanh => "tanh",
+        }
+    }
+}
+
 /// `y = function(gate) · up`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gated {

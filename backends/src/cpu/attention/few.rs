@@ -1,0 +1,256 @@
+//! Attention of a few query vectors, such as the heads of one new token that share a key head.
+//!
+//! Keys and values are widened in registers as they come from memory, once for up to four queries. Lanes run
+//! along the head.
+
+use std::array;
+use std::ops::Range;
+
+use super::pages::{CacheElement, Pages, Run, lanes_at};
+use super::{Partial, Queries};
+use crate::cpu::functions::{Capped, VectorFunction};
+use crate::cpu::simd::{Kernel, LANES, Line, Simd};
+
+/// Tokens whose scores are computed before their values are added up.
+const CHUNK: usize = 64;
+/// Vectors of a chunk's scores.
+const CHUNK_LINES: usize = CHUNK / LANES;
+
+/// Memory that a task needs: padded queries, and the scores of a chunk.
+#[derive(Default)]
+pub(super) struct FewScratch {
+    queries: Vec<Line>,
+    scores: Vec<[Line; CHUNK_LINES]>,
+}
+
+/// Attention of some queries over some positions.
+pub(super) struct FewQueries<'a, E> {
+    pub(super) queries: Queries<'a>,
+    pub(super) keys: Pages<'a, E>,
+    pub(super) values: Pages<'a, E>,
+    pub(super) positions: Range<usize>,
+    pub(super) out: Partial<'a>,
+    pub(super) scratch: &'a mut FewScratch,
+}
+
+impl<E: CacheElement> Kernel for FewQueries<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { queries, keys, values, positions, out, scratch } = self;
+        let (count, lines) = (queries.count(), queries.head_lines());
+        let FewScratch { queries: padded, scores } = scratch;
+        padded.resize(count * lines, Line([0.0; LANES]));
+        scores.resize(count, [Line([0.0; LANES]); CHUNK_LINES]);
+        let (padded, scores) = (&mut padded[..count * lines], &mut scores[..count]);
+        for (index, to) in padded.chunks_exact_mut(lines).enumerate() {
+            for (chunk, to) in to.iter_mut().enumerate() {
+                let x = lanes_at(s, queries.vector(index), chunk);
+                s.store(s.mul(x, s.splat(queries.scale)), &mut to.0);
+            }
+        }
+        out.weighted.fill(Line([0.0; LANES]));
+        out.max.fill(f32::MIN);
+        out.sum.fill(0.0);
+        for start in positions.clone().step_by(CHUNK) {
+            let chunk = start..positions.end.min(start + CHUNK);
+            key_scores(s, padded, keys, chunk.clone(), scores);
+            for index in 0..count {
+                let row = bytemuck::cast_slice_mut(&mut scores[index]);
+                if let Some(cap) = queries.softcap {
+                    cap_scores(s, row, cap);
+                }
+                mask(row, chunk.clone(), queries.sees(index));
+                let weighted = &mut out.weighted[index * lines..][..lines];
+                soften(s, row, &mut out.max[index], &mut out.sum[index], weighted);
+                if E::SCALED {
+                    let mut token = 0;
+                    for run in values.runs(chunk.clone()) {
+                        for scale in run.scales() {
+                            row[token] *= scale.to_f32();
+                            token += 1;
+                        }
+                    }
+                }
+            }
+            add_values(s, scores, values, chunk, lines, out.weighted);
+        }
+    }
+}
+
+/// The products of all queries with the keys of a chunk.
+#[inline(always)]
+fn key_scores<S: Simd, E: CacheElement>(
+    s: S,
+    queries: &[Line],
+    keys: Pages<'_, E>,
+    chunk: Range<usize>,
+    scores: &mut [[Line; CHUNK_LINES]],
+) {
+    let lines = queries.len() / scores.len();
+    let mut first = 0;
+    for run in keys.runs(chunk) {
+        let mut index = 0;
+        while index < scores.len() {
+            let left = scores.len() - index;
+            let (queries, scores) = (&queries[index * lines..], &mut scores[index..]);
+            index += if left >= 4 {
+                run_scores::<S, E, 4, 1>(s, queries, lines, run, first, scores)
+            } else if left >= 2 {
+                run_scores::<S, E, 2, 2>(s, queries, lines, run, first, scores)
+            } else {
+                run_scores::<S, E, 1, 4>(s, queries, lines, run, first, scores)
+            };
+        }
+        first += run.tokens();
+    }
+}
+
+/// The products of `N` queries with the keys of a run, `T` at a time; N × T is 4. Returns N.
+#[inline(always)]
+fn run_scores<S: Simd, E: CacheElement, const N: usize, const T: usize>(
+    s: S,
+    queries: &[Line],
+    lines: usize,
+    run: Run<'_, E>,
+    first: usize,
+    scores: &mut [[Line; CHUNK_LINES]],
+) -> usize {
+    let queries: [&[Line]; N] = array::from_fn(|n| &queries[n * lines..][..lines]);
+    let tokens = run.tokens();
+    for token in (0..tokens).step_by(T) {
+        // Past the end the last key is multiplied again and dropped.
+        let keys: [&[E]; T] = array::from_fn(|t| run.vector((token + t).min(tokens - 1)));
+        let mut sums = [s.zero(); 4];
+        for chunk in 0..lines {
+            let keys: [S::F32; T] = array::from_fn(|t| lanes_at(s, keys[t], chunk));
+            for n in 0..N {
+                let query = s.load(&queries[n][chunk].0);
+                for t in 0..T {
+                    sums[n * T + t] = s.fma(query, keys[t], sums[n * T + t]);
+                }
+            }
+        }
+        let sums = s.reduce_sum4(sums);
+        for t in 0..T.min(tokens - token) {
+            let scale = if E::SCALED { run.scales()[token + t].to_f32() } else { 1.0 };
+            for n in 0..N {
+                let row: &mut [f32] = bytemuck::cast_slice_mut(&mut scores[n]);
+                row[first + token + t] = sums[n * T + t] * scale;
+            }
+        }
+    }
+    N
+}
+
+/// `cap · tanh(score / cap)` for all scores of a chunk.
+#[inline(always)]
+fn cap_scores<S: Simd>(s: S, scores: &mut [f32], cap: f32) {
+    for vector in scores.as_chunks_mut::<LANES>().0 {
+        s.store(Capped(cap).apply(s, s.load(vector)), vector);
+    }
+}
+
+/// Rules out the positions of a chunk that a query does not see, and what lies after the chunk's end.
+#[inline(always)]
+fn mask(scores: &mut [f32], chunk: Range<usize>, sees: Range<usize>) {
+    let from = sees.start.clamp(chunk.start, chunk.end) - chunk.start;
+    let to = sees.end.clamp(chunk.start, chunk.end) - chunk.start;
+    scores[..from].fill(f32::NEG_INFINITY);
+    scores[to.max(from)..].fill(f32::NEG_INFINITY);
+}
+
+/// Turns scores into weights relative to the largest score so far, and what was added up before along with it.
+#[inline(always)]
+fn soften<S: Simd>(s: S, scores: &mut [f32], max: &mut f32, sum: &mut f32, weighted: &mut [Line]) {
+    let vectors = scores.as_chunks_mut::<LANES>().0;
+    let mut largest = s.splat(*max);
+    for vector in &*vectors {
+        // NaN goes through here unseen, but not through the exponential.
+        largest = s.max(s.load(vector), largest);
+    }
+    let new_max = s.reduce_max(largest);
+    let shift = s.splat(new_max);
+    let mut sums = s.zero();
+    for vector in vectors {
+        let weight = s.exp(s.sub(s.load(vector), shift));
+        sums = s.add(sums, weight);
+        s.store(weight, vector);
+    }
+    let kept = s.to_array(s.exp(s.splat(*max - new_max)))[0];
+    *sum = *sum * kept + s.reduce_sum(sums);
+    if new_max > *max {
+        for line in weighted {
+            s.store(s.mul(s.load(&line.0), s.splat(kept)), &mut line.0);
+        }
+        *max = new_max;
+    }
+}
+
+/// Adds the values of a chunk, weighted.
+#[inline(always)]
+fn add_values<S: Simd, E: CacheElement>(
+    s: S,
+    weights: &[[Line; CHUNK_LINES]],
+    values: Pages<'_, E>,
+    chunk: Range<usize>,
+    lines: usize,
+    out: &mut [Line],
+) {
+    let mut index = 0;
+    while index < weights.len() {
+        let left = weights.len() - index;
+        let (weights, out) = (&weights[index..], &mut out[index * lines..]);
+        let mut line = 0;
+        while line < lines {
+            let wide = S::MANY_REGISTERS && lines - line >= 4;
+            let (values, chunk) = (values, chunk.clone());
+            line += match (left, wide) {
+                (4.., true) => add_lines::<S, E, 4, 4>(s, weights, values, chunk, line, lines, out),
+                (4.., false) => add_lines::<S, E, 4, 1>(s, weights, values, chunk, line, lines, out),
+                (2 | 3, true) => add_lines::<S, E, 2, 4>(s, weights, values, chunk, line, lines, out),
+                (2 | 3, false) => add_lines::<S, E, 2, 1>(s, weights, values, chunk, line, lines, out),
+                (_, true) => add_lines::<S, E, 1, 4>(s, weights, values, chunk, line, lines, out),
+                (_, false) => add_lines::<S, E, 1, 1>(s, weights, values, chunk, line, lines, out),
+            };
+        }
+        index += if left >= 4 { 4 } else { left.min(2) };
+    }
+}
+
+/// Adds `L` vectors of the head, from `line` on, of all values of a chunk for `N` queries. Returns L.
+#[inline(always)]
+fn add_lines<S: Simd, E: CacheElement, const N: usize, const L: usize>(
+    s: S,
+    weights: &[[Line; CHUNK_LINES]],
+    values: Pages<'_, E>,
+    chunk: Range<usize>,
+    line: usize,
+    lines: usize,
+    out: &mut [Line],
+) -> usize {
+    let weights: [&[f32]; N] = array::from_fn(|n| bytemuck::cast_slice(&weights[n]));
+    let mut sums: [[S::F32; L]; N] =
+        array::from_fn(|n| array::from_fn(|l| s.load(&out[n * lines + line + l].0)));
+    let mut first = 0;
+    for run in values.runs(chunk) {
+        for token in 0..run.tokens() {
+            let vector = run.vector(token);
+            let vector: [S::F32; L] = array::from_fn(|l| lanes_at(s, vector, line + l));
+            for n in 0..N {
+                let weight = s.splat(weights[n][first + token]);
+                for l in 0..L {
+                    sums[n][l] = s.fma(weight, vector[l], sums[n][l]);
+                }
+            }
+        }
+        first += run.tokens();
+    }
+    for n in 0..N {
+        for l in 0..L {
+            s.store(sums[n][l], &mut out[n * lines + line + l].0);
+        }
+    }
+    L
+}

@@ -1,0 +1,113 @@
+//! The cached keys and values of one sequence and head, as runs of neighbouring tokens.
+
+use std::ops::Range;
+
+use half::f16;
+
+use crate::cpu::cache::{LayerCache, Pool};
+use crate::cpu::simd::{Element, LANES, Simd};
+use crate::format::CacheLayout;
+
+/// What a cache is made of.
+pub(super) trait CacheElement: Element + Send + Sync {
+    /// Whether each head vector has a scale.
+    const SCALED: bool;
+
+    fn codes(pool: &Pool) -> &[Self];
+}
+
+impl CacheElement for f16 {
+    const SCALED: bool = false;
+
+    fn codes(pool: &Pool) -> &[Self] {
+        pool.halves()
+    }
+}
+
+impl CacheElement for i8 {
+    const SCALED: bool = true;
+
+    fn codes(pool: &Pool) -> &[Self] {
+        pool.bytes()
+    }
+}
+
+/// Head vectors of neighbouring tokens, which lie one after another.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a, E> {
+    /// Of whole vectors.
+    codes: &'a [E],
+    /// One per vector, or none.
+    scales: &'a [f16],
+    head_dim: usize,
+}
+
+impl<'a, E: CacheElement> Run<'a, E> {
+    pub(super) fn tokens(&self) -> usize {
+        self.codes.len() / self.head_dim
+    }
+
+    #[inline(always)]
+    pub(super) fn vector(&self, token: usize) -> &'a [E] {
+        &self.codes[token * self.head_dim..][..self.head_dim]
+    }
+
+    pub(super) fn scales(&self) -> &'a [f16] {
+        self.scales
+    }
+}
+
+/// The head's keys, or its values, of one sequence.
+#[derive(Clone, Copy)]
+pub(super) struct Pages<'a, E> {
+    codes: &'a [E],
+    scales: &'a [f16],
+    layout: &'a CacheLayout,
+    table: &'a [u32],
+    head: usize,
+}
+
+impl<'a, E: CacheElement> Pages<'a, E> {
+    /// The keys and the values.
+    pub(super) fn of(cache: &'a LayerCache, table: &'a [u32], head: usize) -> (Self, Self) {
+        let pages = |pool: &'a Pool| Self {
+            codes: E::codes(pool),
+            scales: pool.scales(),
+            layout: &cache.layout,
+            table,
+            head,
+        };
+        (pages(&cache.keys), pages(&cache.values))
+    }
+
+    /// The runs that make up a range of positions.
+    pub(super) fn runs(self, positions: Range<usize>) -> impl Iterator<Item = Run<'a, E>> {
+        let mut at = positions.start;
+        std::iter::from_fn(move || {
+            if at >= positions.end {
+                return None;
+            }
+            let CacheLayout { page_tokens, head_dim, .. } = *self.layout;
+            let token = at % page_tokens;
+            let tokens = (page_tokens - token).min(positions.end - at);
+            let page = self.table[at / page_tokens] as usize;
+            let first = self.layout.vector_index(page, self.head, token);
+            at += tokens;
+            Some(Run {
+                codes: &self.codes[first * head_dim..][..tokens * head_dim],
+                scales: if E::SCALED { &self.scales[first..][..tokens] } else { &[] },
+                head_dim,
+            })
+        })
+    }
+}
+
+/// The 16 elements of a head vector from 16·`index` on, or as many as there are.
+#[inline(always)]
+pub(super) fn lanes_at<S: Simd, E: Element>(s: S, vector: &[E], index: usize) -> S::F32 {
+    let from = &vector[index * LANES..];
+    match from.first_chunk() {
+        Some(whole) => E::load(s, whole),
+        None => E::load_partial(s, from),
+    }
+}
