@@ -7,7 +7,7 @@ use super::bytes::ByteBuffer;
 use super::dense::{self, DenseElement};
 use super::packed::{VALUES_PER_TASK, elements_mut};
 use super::weight_format::PackedSizes;
-use super::{FormatError, PackedMatrix, WeightFormat, int8, nf4, w8a8};
+use super::{FormatError, PackedMatrix, WeightFormat, int4, int8, nf4, w8a8};
 
 /// Packs rows in the order in which they are appended.
 ///
@@ -193,6 +193,9 @@ fn pack_row(
             elements_mut("scales", scales)?,
         ),
         WeightFormat::Nf4 => nf4::quantize_row(row, weights, codes, elements_mut("scales", scales)?),
+        WeightFormat::Int4(group) => {
+            int4::quantize_row(row, weights, group, codes, elements_mut("scales", scales)?)
+        }
         WeightFormat::W8a8(_) => w8a8::quantize_row(
             row,
             weights,

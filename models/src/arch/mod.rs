@@ -43,7 +43,7 @@ impl WeightFormats {
     /// errors in the logits are not averaged out by anything after them.
     pub const fn usual(layers: WeightFormat) -> Self {
         let embedding = match layers {
-            WeightFormat::Nf4 | WeightFormat::W8a8(_) => {
+            WeightFormat::Nf4 | WeightFormat::Int4(_) | WeightFormat::W8a8(_) => {
                 WeightFormat::Int8(ingle_backends::format::Int8Group::G64)
             }
             other => other,

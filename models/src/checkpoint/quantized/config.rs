@@ -19,6 +19,10 @@ pub enum Quantization {
     Bitsandbytes4,
     /// compressed-tensors with int8 codes; each tensor says the rest of itself.
     CompressedInt8,
+    /// GPTQ with 4 bits. `group` inputs share a scale, or all of them.
+    Gptq { group: Option<usize>, zeros_less_one: bool },
+    /// AWQ with 4 bits, in the order of its matrix-matrix kernels.
+    Awq { group: Option<usize> },
     /// Anything else, in words.
     Other(String),
 }
@@ -28,6 +32,8 @@ impl fmt::Display for Quantization {
         match self {
             Self::Bitsandbytes4 => f.write_str("bitsandbytes with 4 bits"),
             Self::CompressedInt8 => f.write_str("compressed-tensors with int8"),
+            Self::Gptq { .. } => f.write_str("gptq with 4 bits"),
+            Self::Awq { .. } => f.write_str("awq with 4 bits"),
             Self::Other(method) => f.write_str(method),
         }
     }
@@ -55,15 +61,30 @@ impl Quantization {
         let table =
             places.iter().find_map(|place| config.pointer(place).filter(|found| found.is_object()))?;
         let text = |name: &str| table.get(name).and_then(Value::as_str).unwrap_or_default();
+        let number = |name: &str| table.get(name).and_then(Value::as_i64);
+        // -1 stands for all inputs.
+        let group = number("group_size").and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0);
         let flag = |name: &str| table.get(name).and_then(Value::as_bool).unwrap_or_default();
         let method = match text("quant_method") {
             "" => "an unnamed method",
             method => method,
         };
+        let or = |text: &str, usual: &str| if text.is_empty() { usual.to_owned() } else { text.to_owned() };
+        let kind = match method {
+            "gptq" => or(text("checkpoint_format"), "gptq"),
+            _ => or(text("version"), "gemm"),
+        };
         Some(match method {
             "bitsandbytes" if flag("load_in_4bit") => Self::Bitsandbytes4,
             "compressed-tensors" if text("format") == "int-quantized" => Self::CompressedInt8,
-            _ => Self::Other(match (text("format"), table.get("bits").and_then(Value::as_u64)) {
+            "gptq" if number("bits") == Some(4) && !flag("is_marlin_format") && kind.starts_with("gptq") => {
+                Self::Gptq { group, zeros_less_one: kind != "gptq_v2" }
+            }
+            "awq" if number("bits") == Some(4) && kind.eq_ignore_ascii_case("gemm") => Self::Awq { group },
+            "gptq" | "awq" => {
+                Self::Other(format!("{method} with {} bits as {kind}", number("bits").unwrap_or(0)))
+            }
+            _ => Self::Other(match (text("format"), number("bits")) {
                 ("", Some(bits)) => format!("{method} with {bits} bits"),
                 ("", None) if flag("load_in_8bit") => format!("{method} with 8 bits"),
                 ("", None) => method.to_owned(),

@@ -8,11 +8,13 @@
 //! |---|---|---|
 //! | bitsandbytes, 4 bits | `X.weight` (U8), `X.weight.absmax`, `X.weight.quant_state.…` | `nf4`; scales rounded to f16 |
 //! | compressed-tensors, `int-quantized` | `X.weight` (I8), `X.weight_scale`, at times `X.input_scale` | `w8a8` |
+//! | GPTQ and AWQ (gemm), 4 bits | `X.qweight` (I32), `X.qzeros`, `X.scales`, at times `X.g_idx` | `int4` |
 //!
 //! Everything else is refused by the name of its method.
 
 mod bitsandbytes;
 mod config;
+mod int4;
 mod int8;
 
 use std::ops::Range;
@@ -45,6 +47,11 @@ pub(super) trait QuantizedTensor: Sync {
     /// The format that takes its codes as they are, or why there is none.
     fn format(&self) -> Result<WeightFormat, String>;
 
+    /// Whether this format must not be made from it, although others may.
+    fn refuses(&self, _: WeightFormat) -> bool {
+        false
+    }
+
     /// The codes of a row, repacked, and its scales; false if just this row does not fit the format.
     fn repack(&self, row: usize, codes: &mut [u8], scales: &mut [u8]) -> bool;
 
@@ -64,14 +71,24 @@ pub(super) fn pack(
     let reason = match stored.format() {
         Ok(fits) if same_codes(fits, format) => return repack(stored, rows, format).map_err(failed),
         Ok(fits) => format!("{format} was asked for, not {fits}"),
+        Err(fault) if stored.refuses(format) => {
+            let fault = format!("it is stored as {}, and cannot become {format}: {fault}", stored.scheme());
+            return Err(WeightError::Unsupported { tensor: tensor.to_owned(), fault });
+        }
         Err(reason) => reason,
     };
     pack_anew(stored, rows, format).map(|matrix| (matrix, Some(reason))).map_err(failed)
 }
 
-/// Whether codes and scales are the same in both formats. How activations get their scale is no matter.
-fn same_codes(a: WeightFormat, b: WeightFormat) -> bool {
-    a == b || matches!((a, b), (WeightFormat::W8a8(_), WeightFormat::W8a8(_)))
+/// Whether the codes of the stored format are those of the one asked for too.
+fn same_codes(stored: WeightFormat, asked: WeightFormat) -> bool {
+    match (stored, asked) {
+        // How activations get their scale does not matter to the weights.
+        (WeightFormat::W8a8(_), WeightFormat::W8a8(_)) => true,
+        // A group may be cut into smaller ones with the same scale.
+        (WeightFormat::Int4(stored), WeightFormat::Int4(asked)) => asked.size() <= stored.size(),
+        _ => stored == asked,
+    }
 }
 
 fn pack_anew(
@@ -125,7 +142,9 @@ pub(super) enum Stored<'a> {
 impl Checkpoint {
     /// Finds out how a tensor is stored.
     pub(super) fn stored(&self, tensor: &str) -> Result<Stored<'_>, WeightError> {
-        let found = self.find(tensor).ok_or_else(|| WeightError::Missing(tensor.to_owned()))?;
+        let packed = || self.find(&format!("{}.qweight", tensor.strip_suffix(".weight")?));
+        let missing = || WeightError::Missing(tensor.to_owned());
+        let found = self.find(tensor).or_else(packed).ok_or_else(missing)?;
         if let Some(dtype) = Dense::of(found.info.dtype) {
             return Ok(Stored::Dense(found, dtype));
         }
@@ -133,6 +152,7 @@ impl Checkpoint {
         let quantized: Option<Box<dyn QuantizedTensor>> = match found.info.dtype {
             Dtype::U8 => bitsandbytes::FourBits::find(&parts)?.map(|found| Box::new(found) as _),
             Dtype::I8 => int8::Int8::find(&parts)?.map(|found| Box::new(found) as _),
+            Dtype::I32 => int4::Int4::find(&parts)?.map(|found| Box::new(found) as _),
             _ => None,
         };
         quantized.map(Stored::Quantized).ok_or_else(|| {
@@ -173,9 +193,11 @@ impl<'a> Parts<'a, '_> {
         (self.found.info, bytes_of(self.found))
     }
 
-    /// The tensor's name with `.weight` replaced, as it is in the files.
+    /// The tensor's name with `.weight` or `.qweight` replaced, as it is in the files.
     fn beside(&self, ending: &str) -> String {
-        format!("{}{ending}", self.found.name.strip_suffix(".weight").unwrap_or(self.found.name))
+        let name = self.found.name;
+        let stem = name.strip_suffix(".weight").or(name.strip_suffix(".qweight")).unwrap_or(name);
+        format!("{stem}{ending}")
     }
 
     /// The tensor of just this name.

@@ -1,5 +1,7 @@
 //! Checkpoints that other programs have quantised, against what those programs would compute from them.
 
+use std::fmt::Write;
+
 use half::f16;
 use ingle_backends::format::{ActivationScale, NF4_CODEBOOK, PackedMatrix, WeightFormat};
 use ingle_backends::{MatrixRequest, WeightError, WeightSource};
@@ -20,6 +22,11 @@ fn matrix(
 fn weights(matrix: &PackedMatrix) -> Vec<f64> {
     let view = matrix.view();
     (0..view.rows).flat_map(|row| (0..view.cols).map(move |col| view.weight(row, col))).collect()
+}
+
+/// Whether two numbers are the same, to the bit but for the sign of zero.
+fn equal(a: f64, b: f64) -> bool {
+    (a + 0.0).to_bits() == (b + 0.0).to_bits()
 }
 
 fn rounded_again(source: &Checkpoint) -> usize {
@@ -49,7 +56,7 @@ fn four_bits(
         let codes: Vec<u8> = (0..blocks).map(|i| (100 + i % 156) as u8).collect();
         let scales: Vec<f32> = (0..blocks.div_ceil(4)).map(|i| 0.01 + i as f32 * 1e-3).collect();
         let offset = 0.5;
-        state += &format!(r#","nested_blocksize":4,"nested_dtype":"float32","nested_offset":{offset}"#);
+        write!(state, r#","nested_blocksize":4,"nested_dtype":"float32","nested_offset":{offset}"#).unwrap();
         let numbers = codes.iter().enumerate();
         let numbers = numbers.map(|(i, code)| table[usize::from(*code)] * scales[i / 4] + offset).collect();
         tensors.push(("model.x.weight.absmax", StDtype::U8, vec![blocks], codes));
@@ -82,7 +89,7 @@ fn nf4_blocks_keep_their_codes() {
         assert_eq!(rounded_again(&source), 0);
         // Asked for anything else, the numbers are those that bitsandbytes computes with.
         let found = matrix(&source, 1..rows, cols, WeightFormat::F32);
-        assert!(weights(&found).into_iter().zip(&expected[cols..]).all(|(a, b)| a == f64::from(*b)));
+        assert!(weights(&found).into_iter().zip(&expected[cols..]).all(|(a, b)| equal(a, f64::from(*b))));
         matrix(&source, 0..1, cols, WeightFormat::F32);
         assert_eq!(rounded_again(&source), 1, "once, not with each piece");
     }
@@ -97,7 +104,7 @@ fn four_bits_that_do_not_fit_nf4_are_widened() {
         let source = Checkpoint::from_bytes("", file_of(&tensors)).unwrap();
         assert_eq!(source.stored_format("model.x.weight").unwrap(), WeightFormat::F16);
         let found = matrix(&source, 0..5, cols, WeightFormat::F16);
-        let exact = |(found, expected): (f64, &f32)| found == f16::from_f32(*expected).to_f64();
+        let exact = |(found, expected): (f64, &f32)| equal(found, f16::from_f32(*expected).to_f64());
         assert!(weights(&found).into_iter().zip(&expected).all(exact));
         let expected = PackedMatrix::quantize(WeightFormat::Nf4, 5, cols, &expected).unwrap();
         assert_eq!(matrix(&source, 0..5, cols, WeightFormat::Nf4).codes()[..], expected.codes()[..]);
@@ -145,10 +152,10 @@ fn int8_rows_keep_their_codes() {
         let found = matrix(&source, 1..5, 70, format);
         found.check_contents().unwrap();
         let expected = |i: usize| f64::from(codes[70 + i]) * f64::from(scales[(1 + i / 70) % scales.len()]);
-        assert!(weights(&found).into_iter().enumerate().all(|(i, weight)| weight == expected(i)));
+        assert!(weights(&found).into_iter().enumerate().all(|(i, weight)| equal(weight, expected(i))));
         assert_eq!(rounded_again(&source), 0);
         let found = matrix(&source, 1..5, 70, WeightFormat::F32);
-        assert!(weights(&found).into_iter().enumerate().all(|(i, weight)| weight == expected(i)));
+        assert!(weights(&found).into_iter().enumerate().all(|(i, weight)| equal(weight, expected(i))));
         assert_eq!(rounded_again(&source), 1);
     }
 }
@@ -232,4 +239,178 @@ fn the_configuration_names_the_method() {
     }
     let error = with("{").unwrap_err();
     assert!(error.to_string().contains("config.json"), "{error}");
+}
+
+/// A model folder with int4 codes as GPTQ or AWQ writes them.
+struct Int4Model {
+    rows: usize,
+    cols: usize,
+    group: usize,
+    awq: bool,
+    /// The group of each input.
+    groups: Vec<usize>,
+}
+
+impl Int4Model {
+    fn new(rows: usize, cols: usize, group: usize, awq: bool) -> Self {
+        Self { rows, cols, group, awq, groups: (0..cols).map(|col| col / group).collect() }
+    }
+
+    fn code(row: usize, col: usize) -> u32 {
+        ((row * 5 + col * 11 + col / 8) % 16) as u32
+    }
+
+    /// As it is meant, not as it is stored.
+    fn zero(row: usize, group: usize) -> u32 {
+        (1 + (row + 3 * group) % 15) as u32
+    }
+
+    fn scale(row: usize, group: usize) -> f32 {
+        f16::from_f32(0.01 + row as f32 * 1e-3 + group as f32 * 7e-4).to_f32()
+    }
+
+    fn weight(&self, row: usize, col: usize) -> f64 {
+        let group = self.groups[col];
+        let code = f64::from(Self::code(row, col)) - f64::from(Self::zero(row, group));
+        code * f64::from(Self::scale(row, group))
+    }
+
+    /// Packs eight neighbours along the outputs.
+    fn by_output(&self, of: impl Fn(usize) -> u32) -> Vec<u32> {
+        let order = if self.awq { [0, 2, 4, 6, 1, 3, 5, 7] } else { [0, 1, 2, 3, 4, 5, 6, 7] };
+        let word = |word| order.iter().enumerate().map(|(at, i)| of(word * 8 + i) << (4 * at)).sum();
+        (0..self.rows / 8).map(word).collect()
+    }
+
+    fn tensors(&self, stored_less: u32) -> Vec<Written> {
+        let bytes = |words: Vec<u32>| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+        let (rows, cols, groups) = (self.rows, self.cols, self.cols.div_ceil(self.group));
+        let codes = if self.awq {
+            (0..cols).flat_map(|col| self.by_output(|row| Self::code(row, col))).collect()
+        } else {
+            let word = |first: usize, row| (0..8).map(|i| Self::code(row, first * 8 + i) << (4 * i)).sum();
+            (0..cols / 8).flat_map(|first| (0..rows).map(move |row| word(first, row))).collect()
+        };
+        let zeros =
+            (0..groups).flat_map(|g| self.by_output(|row| Self::zero(row, g) - stored_less)).collect();
+        let scales: Vec<_> =
+            (0..groups).flat_map(|g| (0..rows).map(move |row| Self::scale(row, g))).collect();
+        let shape = if self.awq { vec![cols, rows / 8] } else { vec![cols / 8, rows] };
+        let mut tensors: Vec<Written> = vec![
+            ("model.x.qweight", StDtype::I32, shape, bytes(codes)),
+            ("model.x.qzeros", StDtype::I32, vec![groups, rows / 8], bytes(zeros)),
+            ("model.x.scales", StDtype::F16, vec![groups, rows], f16_bytes(&scales)),
+        ];
+        if !self.awq {
+            let order = self.groups.iter().map(|group| *group as u32).collect();
+            tensors.push(("model.x.g_idx", StDtype::I32, vec![cols], bytes(order)));
+        }
+        tensors
+    }
+
+    fn config(&self, rest: &str) -> String {
+        let method = if self.awq { "awq" } else { "gptq" };
+        format!(
+            r#"{{"quantization_config":{{"quant_method":"{method}","bits":4,"group_size":{}{rest}}}}}"#,
+            self.group
+        )
+    }
+
+    fn open(tensors: &[Written], config: &str) -> Checkpoint {
+        let folder = tempdir().unwrap();
+        fs::write(folder.path().join("model.safetensors"), file_of(tensors)).unwrap();
+        fs::write(folder.path().join("config.json"), config).unwrap();
+        Checkpoint::open(folder.path()).unwrap()
+    }
+
+    fn check(&self, source: &Checkpoint, format: WeightFormat) {
+        let found = matrix(source, 1..self.rows, self.cols, format);
+        found.check_contents().unwrap();
+        for (i, found) in weights(&found).into_iter().enumerate() {
+            let (row, col) = (1 + i / self.cols, i % self.cols);
+            let expected = self.weight(row, col);
+            assert!((found - expected).abs() <= expected.abs() * 1e-7, "{row} {col}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn gptq_and_awq_keep_their_codes() {
+    use ingle_backends::format::Int4Group::{G32, G64, G128};
+    for (cols, group, ours, smaller) in [
+        (256, 128, G128, G32),
+        (192, 64, G64, G32),
+        (160, 32, G32, G32),
+        (512, 256, G128, G64),
+        (384, 384, G128, G128),
+    ] {
+        for awq in [false, true] {
+            let model = Int4Model::new(16, cols, group, awq);
+            let versions: &[(u32, &str)] = if awq {
+                &[(0, ""), (0, r#","version":"GEMM""#)]
+            } else {
+                &[(1, ""), (1, r#","checkpoint_format":"gptq""#), (0, r#","checkpoint_format":"gptq_v2""#)]
+            };
+            for (less, version) in versions {
+                let source = Int4Model::open(&model.tensors(*less), &model.config(version));
+                let format = source.stored_format("model.x.weight").unwrap();
+                assert_eq!(format, WeightFormat::Int4(ours));
+                model.check(&source, format);
+                model.check(&source, WeightFormat::Int4(smaller));
+                assert_eq!(rounded_again(&source), 0);
+                model.check(&source, WeightFormat::F32);
+                assert_eq!(rounded_again(&source), 1);
+            }
+        }
+    }
+    let mut model = Int4Model::new(8, 128, 128, false);
+    let tensors = model.tensors(1);
+    model.group = 0;
+    let config = model.config("").replace(r#""group_size":0"#, r#""group_size":-1"#);
+    model.check(&Int4Model::open(&tensors, &config), WeightFormat::F32);
+}
+
+#[test]
+fn inputs_out_of_order_are_refused_as_int4_and_widened_otherwise() {
+    let mut model = Int4Model::new(8, 128, 32, false);
+    model.groups = (0..128).map(|col| col * 7 % 4).collect();
+    let source = Int4Model::open(&model.tensors(1), &model.config(r#","desc_act":true"#));
+    assert_eq!(source.stored_format("model.x.weight").unwrap(), WeightFormat::F16);
+    model.check(&source, WeightFormat::F32);
+    let format = "int4-g32".parse().unwrap();
+    let request = MatrixRequest { tensor: "model.x.weight", rows: 0..8, cols: 128, format };
+    let error = source.matrix(&request).unwrap_err();
+    assert!(
+        matches!(&error, WeightError::Unsupported { fault, .. } if fault.contains("act-order")),
+        "{error}"
+    );
+}
+
+#[test]
+fn int4_parts_that_do_not_fit_are_named() {
+    let model = Int4Model::new(8, 128, 64, false);
+    let request =
+        MatrixRequest { tensor: "model.x.weight", rows: 0..8, cols: 128, format: WeightFormat::F32 };
+    let tensors = model.tensors(1);
+    for index in 0..4 {
+        let mut fewer = tensors.clone();
+        let missing = fewer.remove(index).0;
+        let result = Int4Model::open(&fewer, &model.config("")).matrix(&request);
+        match (missing, result) {
+            ("model.x.g_idx", Ok(_)) | ("model.x.qweight", Err(WeightError::Missing(_))) => {}
+            (_, Err(WeightError::Damaged { fault, .. })) => assert!(fault.contains(missing), "{fault}"),
+            (_, other) => panic!("{missing}: {other:?}"),
+        }
+    }
+    let mut wrong = tensors.clone();
+    wrong[3].3[..4].fill(0xff);
+    let error = Int4Model::open(&wrong, &model.config("")).matrix(&request).unwrap_err();
+    assert!(error.to_string().contains("g_idx"), "{error}");
+    let error = Int4Model::open(&tensors, &Int4Model::new(8, 128, 32, false).config("")).matrix(&request);
+    assert!(matches!(error, Err(WeightError::Damaged { .. })));
+    // Without a word on how, or in a way that is not known, nothing is guessed.
+    for config in ["{}".to_owned(), model.config(r#","checkpoint_format":"marlin""#)] {
+        let error = Int4Model::open(&tensors, &config).matrix(&request).unwrap_err();
+        assert!(matches!(error, WeightError::Unsupported { .. }), "{error}");
+    }
 }
