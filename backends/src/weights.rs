@@ -16,6 +16,9 @@ pub enum WeightError {
     Shape { tensor: String, found: String, expected: String },
     #[error("tensor `{tensor}`: {fault}")]
     Damaged { tensor: String, fault: String },
+    /// It is sound, but stored in a way that cannot be read, or not as asked.
+    #[error("tensor `{tensor}`: {fault}")]
+    Unsupported { tensor: String, fault: String },
     #[error("tensor `{tensor}`: {source}")]
     Format { tensor: String, source: FormatError },
 }

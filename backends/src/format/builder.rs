@@ -7,7 +7,7 @@ use super::bytes::ByteBuffer;
 use super::dense::{self, DenseElement};
 use super::packed::{VALUES_PER_TASK, elements_mut};
 use super::weight_format::PackedSizes;
-use super::{FormatError, PackedMatrix, WeightFormat, int8, nf4, w8a8};
+use super::{FormatError, PackedMatrix, WeightFormat, int4, int8, nf4, w8a8};
 
 /// Packs rows in the order in which they are appended.
 ///
@@ -74,6 +74,36 @@ impl PackedBuilder {
         codes.copy_from_slice(piece.codes());
         scales.copy_from_slice(piece.scales());
         self.done += piece.rows();
+        Ok(())
+    }
+
+    /// Lets `fill` write the next `rows` rows, already packed, in parallel: it gets the number of a row
+    /// (counted from the first of these), its codes and its scales, all zero.
+    ///
+    /// This is how matrices that were packed elsewhere come in. `fill` must write what packing could have
+    /// made; [`PackedMatrix::check_contents`] tells whether it did.
+    pub fn append_packed(
+        &mut self,
+        rows: usize,
+        fill: impl Fn(usize, &mut [u8], &mut [u8]) -> Result<(), FormatError> + Sync,
+    ) -> Result<(), FormatError> {
+        let (code_stride, scale_stride) = (self.sizes.row_codes, self.sizes.row_scales);
+        let rows_per_task = VALUES_PER_TASK.div_ceil(self.cols);
+        let (codes, scales) = self.next_rows(rows)?;
+        let codes = codes.par_chunks_mut(code_stride * rows_per_task);
+        // Where there are no scales, each task gets an empty slice of them.
+        let mut scale_chunks: Vec<&mut [u8]> =
+            scales.chunks_mut((scale_stride * rows_per_task).max(1)).collect();
+        scale_chunks.resize_with(rows.div_ceil(rows_per_task), Default::default);
+        codes.zip(scale_chunks).enumerate().try_for_each(|(task, (codes, mut scales))| {
+            let first = task * rows_per_task;
+            codes.chunks_exact_mut(code_stride).enumerate().try_for_each(|(row, codes)| {
+                let row_scales;
+                (row_scales, scales) = std::mem::take(&mut scales).split_at_mut(scale_stride);
+                fill(first + row, codes, row_scales)
+            })
+        })?;
+        self.done += rows;
         Ok(())
     }
 
@@ -163,6 +193,9 @@ fn pack_row(
             elements_mut("scales", scales)?,
         ),
         WeightFormat::Nf4 => nf4::quantize_row(row, weights, codes, elements_mut("scales", scales)?),
+        WeightFormat::Int4(group) => {
+            int4::quantize_row(row, weights, group, codes, elements_mut("scales", scales)?)
+        }
         WeightFormat::W8a8(_) => w8a8::quantize_row(
             row,
             weights,

@@ -114,6 +114,9 @@ pub enum FormatError {
     /// A view claims a group that the format does not know.
     #[error("int8 has groups of 32, 64 and 128, not of {0}")]
     Int8Group(usize),
+    /// A view claims a group that the format does not know.
+    #[error("int4 has groups of 32, 64 and 128, not of {0}")]
+    Int4Group(usize),
     /// A calibrated activation scale must be a normal positive number.
     #[error("{0} is no scale for activations: it must be finite, above zero and not subnormal")]
     ActivationScale(f32),

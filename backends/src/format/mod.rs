@@ -9,6 +9,7 @@
 //! | `f32`, `f16`, `bf16` | `cols` values, the row padded to 4 bytes | none |
 //! | `int8` group G | `groups * G` bytes of i8, tail zero; weight = code × scale | f16, one per group |
 //! | `nf4` group 64 | `groups * 32` bytes; byte b holds element 2b in its low nibble and 2b+1 in its high one; tail code 7 (zero); weight = [`NF4_CODEBOOK`]`[code]` × scale | f16 absmax, one per group |
+//! | `int4` group G | `cols` padded to 128, two codes to a byte as in `nf4`, tail weighs zero; weight = (code − zero) × scale | f16 pairs, scale and zero, one per group |
 //! | `w8a8` | `cols` padded to 64 bytes of i8, tail zero; weight = code × scale | f32, one per row |
 //!
 //! Packing is the same everywhere, bit by bit. With `max` the largest magnitude under one scale:
@@ -17,6 +18,7 @@
 //! |---|---|---|
 //! | `int8` | max / 127 in f16 | w / scale to the nearest, ties to even, within ±127 |
 //! | `nf4` | max in f16, at least its smallest subnormal unless max is 0 | the entry nearest to w / scale, ties to the lower |
+//! | `int4` | (high − low) / 15 in f16, where low ≤ 0 ≤ high | w / scale + zero, likewise, within 0 and 15; zero = −low / scale |
 //! | `w8a8` | max / 127 in f32 | as `int8` |
 //!
 //! Scales are rounded to the nearest; the scale of `int8` and `w8a8` goes one number up where, among the
@@ -39,6 +41,7 @@ mod bytes;
 mod cache;
 mod dense;
 mod error;
+mod int4;
 mod int8;
 mod nf4;
 mod packed;
@@ -80,6 +83,28 @@ impl Int8Group {
     }
 }
 
+/// How many weights share a scale and a zero point in the groupwise int4 format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Int4Group {
+    /// A scale per 32 weights: 5 bits per weight.
+    G32,
+    /// A scale per 64 weights: 4.5 bits per weight.
+    G64,
+    /// A scale per 128 weights: 4.25 bits per weight. What plain `int4` means.
+    G128,
+}
+
+impl Int4Group {
+    /// Weights per scale.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::G32 => 32,
+            Self::G64 => 64,
+            Self::G128 => 128,
+        }
+    }
+}
+
 /// How the activations of a `w8a8` product get their scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ActivationScale {
@@ -102,6 +127,8 @@ pub enum WeightFormat {
     Int8(Int8Group),
     /// Groupwise 4-bit codes into [`NF4_CODEBOOK`], weights only.
     Nf4,
+    /// Groupwise 4-bit codes with a zero point, weights only.
+    Int4(Int4Group),
     /// int8 with a scale per row, for activations that are quantised as well.
     W8a8(ActivationScale),
 }

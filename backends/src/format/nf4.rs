@@ -48,12 +48,18 @@ const MIDPOINTS: [f32; 15] = {
     midpoints
 };
 
-/// The code nearest to a number; halfway between two, the lower one.
+/// The code nearest to each number of a group; halfway between two, the lower one.
 ///
-/// Counting the midpoints below it needs no branch, so a loop over a group runs in vector registers.
-#[inline(always)]
-fn nearest_code(value: f32) -> u8 {
-    MIDPOINTS.iter().map(|midpoint| i32::from(value > *midpoint)).sum::<i32>() as u8
+/// It is the number of midpoints below, which needs no branch. The midpoints are the outer loop, so that the
+/// inner one runs over numbers side by side in vector registers.
+fn nearest_codes(values: &[f32; NF4_GROUP]) -> [u8; NF4_GROUP] {
+    let mut below = [0_i32; NF4_GROUP];
+    for midpoint in MIDPOINTS {
+        for (below, value) in below.iter_mut().zip(values) {
+            *below = below.wrapping_add(i32::from(*value > midpoint));
+        }
+    }
+    below.map(|code| code as u8)
 }
 
 /// Quantises a row. `codes` is the row padded to whole groups, `scales` has one entry per group.
@@ -82,11 +88,12 @@ pub(super) fn quantize_row(
             *scale = f16::MIN_POSITIVE_SUBNORMAL;
         }
         let divisor = scale.to_f32();
-        let mut group = [7_u8; NF4_GROUP];
-        for (code, weight) in group.iter_mut().zip(weights) {
-            *code = nearest_code(weight / divisor);
+        // Zeros beyond the end of the row become code 7, the padding.
+        let mut group = [0.0; NF4_GROUP];
+        for (value, weight) in group.iter_mut().zip(weights) {
+            *value = weight / divisor;
         }
-        for (byte, pair) in codes.iter_mut().zip(group.as_chunks::<2>().0) {
+        for (byte, pair) in codes.iter_mut().zip(nearest_codes(&group).as_chunks::<2>().0) {
             *byte = pair[0] | (pair[1] << 4);
         }
     }
@@ -116,6 +123,10 @@ pub(super) fn code_at(codes: &[u8], col: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn nearest_code(value: f32) -> u8 {
+        nearest_codes(&[value; NF4_GROUP])[5]
+    }
 
     #[test]
     fn nearest_code_agrees_with_a_search() {

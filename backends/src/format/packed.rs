@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::dense::DenseElement;
 use super::error::check_len;
-use super::{Bytes, FormatError, MatrixView, NF4_CODEBOOK, PackedBuilder, ViewData, WeightFormat, nf4};
+use super::{Bytes, FormatError, MatrixView, NF4_CODEBOOK, PackedBuilder, ViewData, WeightFormat, int4, nf4};
 
 /// Values that one parallel task handles at least, so that handing it out costs little beside it.
 pub(super) const VALUES_PER_TASK: usize = 1 << 15;
@@ -99,6 +99,9 @@ impl PackedMatrix {
                 group: group.size(),
             },
             WeightFormat::Nf4 => ViewData::Nf4 { codes: &self.codes, scales: self.scales.elements() },
+            WeightFormat::Int4(group) => {
+                ViewData::Int4 { codes: &self.codes, scales: self.scales.elements(), group: group.size() }
+            }
             WeightFormat::W8a8(activation) => {
                 ViewData::W8a8 { codes: self.codes.elements(), scales: self.scales.elements(), activation }
             }
@@ -148,6 +151,7 @@ impl PackedMatrix {
                 let zero = |col| nf4::code_at(codes, col).is_some_and(|code| NF4_CODEBOOK[code] == 0.0);
                 (!(self.cols..codes.len() * 2).all(zero)).then_some(BAD_PADDING)
             }),
+            ViewData::Int4 { codes, scales, group } => int4::fault(codes, scales, group, self.cols),
             ViewData::W8a8 { codes, scales, .. } => {
                 scale_fault(scales).or_else(|| int8_fault(codes, self.cols))
             }

@@ -7,8 +7,9 @@ use half::{bf16, f16};
 
 use super::dense::DenseElement;
 use super::error::check_len;
+use super::int4::INT4_BLOCK;
 use super::weight_format::{NF4_GROUP, W8A8_PADDING};
-use super::{ActivationScale, FormatError, NF4_CODEBOOK, int8, nf4, w8a8};
+use super::{ActivationScale, FormatError, NF4_CODEBOOK, int4, int8, nf4, w8a8};
 
 /// A packed matrix, or some of its rows, borrowed.
 ///
@@ -49,6 +50,15 @@ pub enum ViewData<'a> {
         /// Rows of `ceil(cols / 64)`.
         scales: &'a [f16],
     },
+    /// Groupwise int4 with zero points.
+    Int4 {
+        /// Rows of `ceil(cols / 128) * 64` bytes; the padding weighs zero.
+        codes: &'a [u8],
+        /// Rows of `ceil(cols / 128) * 128 / group` pairs, a scale and a zero point.
+        scales: &'a [f16],
+        /// Weights that share a pair.
+        group: usize,
+    },
     /// int8 with a scale per row, for int8 activations.
     W8a8 {
         /// Rows of `cols` rounded up to 64; the padding is zero.
@@ -75,6 +85,11 @@ impl<'a> MatrixView<'a> {
                 let groups = self.cols.div_ceil(NF4_GROUP);
                 (groups.saturating_mul(NF4_GROUP / 2), groups)
             }
+            ViewData::Int4 { group: 0, .. } => (0, 0),
+            ViewData::Int4 { group, .. } => {
+                let blocks = self.cols.div_ceil(INT4_BLOCK);
+                (blocks.saturating_mul(INT4_BLOCK / 2), blocks.saturating_mul(2 * INT4_BLOCK / group))
+            }
             ViewData::W8a8 { .. } => (self.cols.div_ceil(W8A8_PADDING).saturating_mul(W8A8_PADDING), 1),
         }
     }
@@ -92,6 +107,12 @@ impl<'a> MatrixView<'a> {
                 (codes.len(), scales.len())
             }
             ViewData::Nf4 { codes, scales } => (codes.len(), scales.len()),
+            ViewData::Int4 { codes, scales, group } => {
+                if !matches!(group, 32 | 64 | 128) {
+                    return Err(FormatError::Int4Group(group));
+                }
+                (codes.len(), scales.len())
+            }
             ViewData::W8a8 { codes, scales, .. } => (codes.len(), scales.len()),
         };
         let (code_stride, scale_stride) = self.strides();
@@ -123,6 +144,9 @@ impl<'a> MatrixView<'a> {
             ViewData::Nf4 { codes, scales } => {
                 ViewData::Nf4 { codes: codes.get(code_range)?, scales: scales.get(scale_range)? }
             }
+            ViewData::Int4 { codes, scales, group } => {
+                ViewData::Int4 { codes: codes.get(code_range)?, scales: scales.get(scale_range)?, group }
+            }
             ViewData::W8a8 { codes, scales, activation } => {
                 ViewData::W8a8 { codes: codes.get(code_range)?, scales: scales.get(scale_range)?, activation }
             }
@@ -146,6 +170,7 @@ impl<'a> MatrixView<'a> {
             ViewData::Bf16(values) => bf16::widen(&values[..self.cols], out),
             ViewData::Int8 { codes, scales, group } => int8::dequantize_row(codes, scales, group, out),
             ViewData::Nf4 { codes, scales } => nf4::dequantize_row(codes, scales, out),
+            ViewData::Int4 { codes, scales, group } => int4::dequantize_row(codes, scales, group, out),
             ViewData::W8a8 { codes, scales, .. } => w8a8::dequantize_row(codes, scales, out),
         }
         Ok(())
@@ -172,6 +197,7 @@ impl<'a> MatrixView<'a> {
                 let entry = f64::from(NF4_CODEBOOK[nf4::code_at(codes, col)?]);
                 scales.get(col / NF4_GROUP).map(|scale| entry * scale.to_f64())
             }
+            ViewData::Int4 { codes, scales, group } => int4::weight(codes, scales, group, col),
             ViewData::W8a8 { codes, scales, .. } => {
                 let scale = f64::from(*scales.first()?);
                 codes.get(col).map(|code| f64::from(*code) * scale)
@@ -194,6 +220,7 @@ impl fmt::Debug for ViewData<'_> {
             Self::Bf16(_) => f.write_str("bf16"),
             Self::Int8 { group, .. } => write!(f, "int8-g{group}"),
             Self::Nf4 { .. } => f.write_str("nf4"),
+            Self::Int4 { group, .. } => write!(f, "int4-g{group}"),
             Self::W8a8 { activation, .. } => write!(f, "w8a8, {activation:?}"),
         }
     }

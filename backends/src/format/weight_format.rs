@@ -3,14 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ActivationScale, FormatError, Int8Group, WeightFormat};
+use super::int4::INT4_BLOCK;
+use super::{ActivationScale, FormatError, Int4Group, Int8Group, WeightFormat};
 
 /// Weights that share an absmax in `nf4`.
 pub(super) const NF4_GROUP: usize = 64;
 /// A `w8a8` row is padded to this many codes, one cache line, so kernels need no tail.
 pub(super) const W8A8_PADDING: usize = 64;
 
-const KNOWN: &str = "f32, f16, bf16, int8 (int8-g64), int8-g32, int8-g128, nf4, w8a8, w8a8-static:<scale>";
+const KNOWN: &str = "f32, f16, bf16, int8 (int8-g64), int8-g32, int8-g128, nf4, int4 (int4-g128), int4-g32, int4-g64, w8a8, \
+     w8a8-static:<scale>";
 
 /// What a matrix of a given shape takes, in bytes, each size checked.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +24,13 @@ pub(super) struct PackedSizes {
 }
 
 impl WeightFormat {
-    /// Scales of one row.
+    /// Scales of one row; in `int4` the zero points are counted too.
     pub const fn scales_per_row(self, cols: usize) -> usize {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => 0,
             Self::Int8(group) => cols.div_ceil(group.size()),
             Self::Nf4 => cols.div_ceil(NF4_GROUP),
+            Self::Int4(group) => cols.div_ceil(INT4_BLOCK).saturating_mul(2 * INT4_BLOCK / group.size()),
             Self::W8a8(_) => 1,
         }
     }
@@ -39,6 +42,7 @@ impl WeightFormat {
             Self::F16 | Self::Bf16 => cols.div_ceil(2).saturating_mul(4),
             Self::Int8(group) => cols.div_ceil(group.size()).saturating_mul(group.size()),
             Self::Nf4 => cols.div_ceil(NF4_GROUP).saturating_mul(NF4_GROUP / 2),
+            Self::Int4(_) => cols.div_ceil(INT4_BLOCK).saturating_mul(INT4_BLOCK / 2),
             Self::W8a8(_) => cols.div_ceil(W8A8_PADDING).saturating_mul(W8A8_PADDING),
         }
     }
@@ -62,6 +66,7 @@ impl WeightFormat {
             Self::F16 | Self::Bf16 => 16.0,
             Self::Int8(group) => 8.0 + 16.0 / group.size() as f64,
             Self::Nf4 => 4.0 + 16.0 / NF4_GROUP as f64,
+            Self::Int4(group) => 4.0 + 32.0 / group.size() as f64,
             Self::W8a8(_) => 8.0,
         }
     }
@@ -77,6 +82,9 @@ impl WeightFormat {
             Self::Int8(Int8Group::G64) => "int8-g64",
             Self::Int8(Int8Group::G128) => "int8-g128",
             Self::Nf4 => "nf4",
+            Self::Int4(Int4Group::G32) => "int4-g32",
+            Self::Int4(Int4Group::G64) => "int4-g64",
+            Self::Int4(Int4Group::G128) => "int4-g128",
             Self::W8a8(ActivationScale::PerToken) => "w8a8",
             Self::W8a8(ActivationScale::PerTensor(_)) => "w8a8-static",
         }
@@ -152,6 +160,9 @@ impl FromStr for WeightFormat {
             "int8-g32" => Self::Int8(Int8Group::G32),
             "int8-g128" => Self::Int8(Int8Group::G128),
             "nf4" => Self::Nf4,
+            "int4" | "int4-g128" => Self::Int4(Int4Group::G128),
+            "int4-g32" => Self::Int4(Int4Group::G32),
+            "int4-g64" => Self::Int4(Int4Group::G64),
             "w8a8" => Self::W8a8(ActivationScale::PerToken),
             _ => return Err(unknown()),
         })

@@ -32,7 +32,9 @@ impl WeightFormats {
     /// errors in the logits are not averaged out by anything after them.
     pub const fn usual(layers: WeightFormat) -> Self {
         let embedding = match layers {
-            WeightFormat::Nf4 | WeightFormat::W8a8(_) => WeightFormat::Int8(Int8Group::G64),
+            WeightFormat::Nf4 | WeightFormat::Int4(_) | WeightFormat::W8a8(_) => {
+                WeightFormat::Int8(Int8Group::G64)
+            }
             other => other,
         };
         Self { layers, embedding, exceptions: vec![] }

@@ -24,7 +24,7 @@ use self::codes::CodeRows;
 use self::few::FewRows;
 use self::prepare::LINE_CODES;
 use self::tiled::ManyRows;
-use self::weights::{DenseWeights, Format, Int8Weights, NF4_GROUP, Nf4Weights};
+use self::weights::{DenseWeights, Format, INT4_BLOCK, Int4Weights, Int8Weights, NF4_GROUP, Nf4Weights};
 use super::simd::{CodeLine, Columns, Isa, LANES, Line, reserve_lines};
 use crate::format::{FormatError, MatrixView, ViewData};
 
@@ -244,6 +244,18 @@ pub fn linear(
             let groups = weights.cols.div_ceil(NF4_GROUP);
             task.floats(x, Nf4Weights { codes, scales, groups }, out, scratch);
         }
+        ViewData::Int4 { codes, scales, group } => {
+            let blocks = weights.cols.div_ceil(INT4_BLOCK);
+            let scales = scales.as_chunks().0;
+            let groups_per_block = INT4_BLOCK / group;
+            if groups_per_block == 1 {
+                let weights = Int4Weights::<true> { codes, scales, blocks, groups_per_block };
+                task.floats(x, weights, out, scratch);
+            } else {
+                let weights = Int4Weights::<false> { codes, scales, blocks, groups_per_block };
+                task.floats(x, weights, out, scratch);
+            }
+        }
         ViewData::W8a8 { codes, scales, activation } => {
             activation.check()?;
             let row_lines = weights.cols.div_ceil(LINE_CODES);
@@ -391,7 +403,7 @@ fn size_of_view(view: &MatrixView<'_>) -> usize {
         ViewData::F16(values) => size_of_val(values),
         ViewData::Bf16(values) => size_of_val(values),
         ViewData::Int8 { codes, .. } | ViewData::W8a8 { codes, .. } => codes.len(),
-        ViewData::Nf4 { codes, .. } => codes.len(),
+        ViewData::Nf4 { codes, .. } | ViewData::Int4 { codes, .. } => codes.len(),
     }
 }
 

@@ -4,14 +4,14 @@
 
 use crate::cpu::simd::Isa;
 use crate::format::{
-    ActivationCodes, ActivationScale, Int8Group, PackedMatrix, WeightFormat, quantize_activations,
+    ActivationCodes, ActivationScale, Int4Group, Int8Group, PackedMatrix, WeightFormat, quantize_activations,
 };
 
 use super::{
     Activations, Epilogue, LinearError, LinearScratch, QuantizedActivations, linear, linear_quantized,
 };
 
-const FORMATS: [WeightFormat; 9] = [
+const FORMATS: [WeightFormat; 12] = [
     WeightFormat::F32,
     WeightFormat::F16,
     WeightFormat::Bf16,
@@ -19,6 +19,9 @@ const FORMATS: [WeightFormat; 9] = [
     WeightFormat::Int8(Int8Group::G64),
     WeightFormat::Int8(Int8Group::G128),
     WeightFormat::Nf4,
+    WeightFormat::Int4(Int4Group::G32),
+    WeightFormat::Int4(Int4Group::G64),
+    WeightFormat::Int4(Int4Group::G128),
     WeightFormat::W8a8(ActivationScale::PerToken),
     WeightFormat::W8a8(ActivationScale::PerTensor(0.01)),
 ];

@@ -13,6 +13,8 @@ pub(super) const DENSE_VECTORS: usize = 4;
 pub(super) const NF4_VECTORS: usize = 8;
 /// Weights that share a scale in `nf4`.
 pub(super) const NF4_GROUP: usize = 64;
+/// Weights in a block of `int4`, whatever its group.
+pub(super) const INT4_BLOCK: usize = NF4_VECTORS * LANES;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -322,5 +324,101 @@ impl<'a> Format<NF4_VECTORS> for Nf4Weights<'a> {
     #[inline(always)]
     fn scale<S: Simd>(_: S, block: Self::Block<'_, S>) -> S::F32 {
         block.1
+    }
+}
+
+/// Groupwise int4 with zero points. Blocks are in the order of [`Nf4Weights`].
+///
+/// Groups as large as a block, the usual ones, have code of their own (`WHOLE`); both smaller sizes share the other.
+#[derive(Clone, Copy)]
+pub(super) struct Int4Weights<'a, const WHOLE: bool> {
+    pub(super) codes: &'a [u8],
+    /// A scale and a zero point per group.
+    pub(super) scales: &'a [[f16; 2]],
+    pub(super) blocks: usize,
+    pub(super) groups_per_block: usize,
+}
+
+/// The codes as numbers.
+const INT4_TABLE: [f32; 16] =
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+
+/// One where a lane belongs to an even group of 32, zero where to an odd one; and the other way round.
+const EVEN_GROUPS: [f32; LANES] =
+    [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+const ODD_GROUPS: [f32; LANES] =
+    [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0];
+
+/// Member `which` of each group's pair, in the lanes of the group.
+#[inline(always)]
+fn by_group<S: Simd, const WHOLE: bool>(s: S, pairs: &[[f16; 2]], which: usize) -> S::F32 {
+    if WHOLE {
+        return s.splat_f16(&pairs[0][which]);
+    }
+    // Two groups count as four of half the size.
+    let quarter = |index: usize| pairs[index * pairs.len() / 4][which];
+    let even = s.splat_f16_pair(&[quarter(0), quarter(2)]);
+    let odd = s.splat_f16_pair(&[quarter(1), quarter(3)]);
+    // Each lane is one number times one, plus zero: exact.
+    s.fma(even, s.load(&EVEN_GROUPS), s.mul(odd, s.load(&ODD_GROUPS)))
+}
+
+impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
+    const SCALED: bool = true;
+    const PERMUTED: bool = true;
+    type Context<S: Simd> = S::Table;
+    /// Codes, and pairs with how many of them there are to a block.
+    type Row = (&'a [[u8; INT4_BLOCK / 2]], &'a [[f16; 2]], usize);
+    /// Codes, zero points, scales.
+    type Block<'b, S: Simd> = (S::Nibbles, S::F32, S::F32);
+    type Tail = ();
+
+    #[inline(always)]
+    fn context<S: Simd>(s: S) -> S::Table {
+        s.table(&INT4_TABLE)
+    }
+
+    #[inline(always)]
+    fn whole_blocks(&self) -> usize {
+        self.blocks
+    }
+
+    #[inline(always)]
+    fn has_tail(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn row(&self, row: usize) -> Self::Row {
+        let codes = &self.codes.as_chunks().0[row * self.blocks..][..self.blocks];
+        let groups = self.blocks * self.groups_per_block;
+        (codes, &self.scales[row * groups..][..groups], self.groups_per_block)
+    }
+
+    #[inline(always)]
+    fn block<S: Simd>(s: S, row: &Self::Row, index: usize, ahead: usize) -> Self::Block<'_, S> {
+        let codes = &row.0[index];
+        let groups = if WHOLE { 1 } else { row.2 };
+        let pairs = &row.1[index * groups..][..groups];
+        s.prefetch(codes, ahead);
+        (s.load_nibbles(codes), by_group::<S, WHOLE>(s, pairs, 1), by_group::<S, WHOLE>(s, pairs, 0))
+    }
+
+    #[inline(always)]
+    fn tail(_: &Self::Row) {}
+
+    #[inline(always)]
+    fn tail_block<S: Simd>(s: S, (): &()) -> Self::Block<'_, S> {
+        (s.load_nibbles(&[0; INT4_BLOCK / 2]), s.zero(), s.zero())
+    }
+
+    #[inline(always)]
+    fn vector<S: Simd>(s: S, table: S::Table, block: Self::Block<'_, S>, index: usize) -> S::F32 {
+        s.sub(s.look_up(table, block.0, index), block.1)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(_: S, block: Self::Block<'_, S>) -> S::F32 {
+        block.2
     }
 }

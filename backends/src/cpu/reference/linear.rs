@@ -116,6 +116,7 @@ mod tests {
             WeightFormat::Int8(Int8Group::G32),
             WeightFormat::Int8(Int8Group::G128),
             WeightFormat::Nf4,
+            WeightFormat::Int4(crate::format::Int4Group::G64),
         ] {
             let w = PackedMatrix::quantize(format, rows, cols, &weights).unwrap();
             let mut decoded = vec![0.0; rows * cols];

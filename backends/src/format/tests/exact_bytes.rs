@@ -63,6 +63,22 @@ fn w8a8_has_one_scale_per_row_and_rows_of_64() {
 }
 
 #[test]
+fn int4_is_stored_as_the_format_page_says() {
+    let mut weights = [0.0; 33];
+    weights[..4].copy_from_slice(&[-0.5, 1.0, 0.5, 0.24]);
+    weights[32] = -3.0;
+    let matrix = PackedMatrix::quantize(WeightFormat::Int4(Int4Group::G32), 1, 33, &weights).unwrap();
+    let scales: Vec<f32> =
+        matrix.scales().as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect();
+    let (first, second) = (0.100_036_62, 0.200_073_24);
+    assert!(same_bits(&scales, &[first, 5.0, second, 15.0, 0.0, 0.0, 0.0, 0.0]), "{scales:?}");
+    assert_eq!(matrix.codes()[..4], [0xf0, 0x7a, 0x55, 0x55]);
+    // The tail of the second group weighs zero, groups beyond are empty.
+    assert_eq!(matrix.codes()[16..18], [0xf0, 0xff]);
+    assert_eq!(matrix.codes()[32..], [0; 32]);
+}
+
+#[test]
 fn sizes_are_those_of_the_format_page() {
     let shape = |format: WeightFormat, cols| (format.row_bytes(cols), format.scale_bytes_per_row(cols));
     assert_eq!(shape(WeightFormat::F32, 3), (12, 0));
@@ -73,6 +89,8 @@ fn sizes_are_those_of_the_format_page() {
     assert_eq!(shape(WeightFormat::Int8(Int8Group::G128), 65), (128, 2));
     assert_eq!(shape(WeightFormat::Nf4, 65), (64, 4));
     assert_eq!(shape(WeightFormat::W8a8(ActivationScale::PerToken), 65), (128, 4));
+    assert_eq!(shape(WeightFormat::Int4(Int4Group::G32), 65), (64, 16));
+    assert_eq!(shape(WeightFormat::Int4(Int4Group::G128), 129), (128, 8));
     assert_eq!(WeightFormat::Nf4.bytes(3, 65), 204);
     assert_eq!(WeightFormat::F32.bytes(usize::MAX, 2), usize::MAX);
     for format in FORMATS {

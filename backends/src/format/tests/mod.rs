@@ -9,10 +9,10 @@ mod round_trip;
 
 use proptest::prelude::*;
 
-use super::{ActivationScale, Int8Group, PackedMatrix, WeightFormat};
+use super::{ActivationScale, Int4Group, Int8Group, PackedMatrix, WeightFormat};
 
 /// Every format there is.
-const FORMATS: [WeightFormat; 8] = [
+const FORMATS: [WeightFormat; 11] = [
     WeightFormat::F32,
     WeightFormat::F16,
     WeightFormat::Bf16,
@@ -20,6 +20,9 @@ const FORMATS: [WeightFormat; 8] = [
     WeightFormat::Int8(Int8Group::G64),
     WeightFormat::Int8(Int8Group::G128),
     WeightFormat::Nf4,
+    WeightFormat::Int4(Int4Group::G32),
+    WeightFormat::Int4(Int4Group::G64),
+    WeightFormat::Int4(Int4Group::G128),
     WeightFormat::W8a8(ActivationScale::PerToken),
 ];
 

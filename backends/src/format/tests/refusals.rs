@@ -54,8 +54,12 @@ fn weights_beyond_the_range_of_the_format_are_refused() {
                 let error = result.unwrap_err();
                 assert!(matches!(error, FormatError::OutOfRange { row: 1, col: 150, .. }), "{error}");
             }
-            WeightFormat::Int8(_) | WeightFormat::Nf4 => {
-                let size = if let WeightFormat::Int8(group) = format { group.size() } else { 64 };
+            WeightFormat::Int8(_) | WeightFormat::Int4(_) | WeightFormat::Nf4 => {
+                let size = match format {
+                    WeightFormat::Int8(group) => group.size(),
+                    WeightFormat::Int4(group) => group.size(),
+                    _ => 64,
+                };
                 let error = result.unwrap_err();
                 match error {
                     FormatError::ScaleOutOfRange { row: 1, group, .. } => assert_eq!(group, 150 / size),
@@ -177,6 +181,15 @@ fn contents_that_packing_never_makes_are_found() {
                 faulty(format, &|codes, _| codes[3 * stride - 1] = 0x78);
                 faulty(format, &|codes, _| codes[2 * stride + 32] ^= 0x10);
             }
+            WeightFormat::Int4(group) => {
+                let last_used = 2 * scale_stride + 64 / group.size() * 4;
+                faulty(format, &|codes, _| codes[2 * stride + 32] ^= 0x10);
+                faulty(format, &|_, scales| scales[last_used..][..2].fill(0xff));
+                for zero in [-1.0, 0.5, 17.0] {
+                    let zero = f16::from_f32(zero).to_le_bytes();
+                    faulty(format, &|_, scales| scales[last_used + 2..][..2].copy_from_slice(&zero));
+                }
+            }
         }
         if scale_stride > 0 {
             faulty(format, &|_, scales| scales[3 * scale_stride - 1] |= 0x80);
@@ -212,8 +225,9 @@ fn names_are_read_back() {
         assert_eq!(format.to_string().parse::<WeightFormat>().unwrap(), format);
         assert_eq!(format.to_string(), format.name());
     }
+    assert_eq!("int4".parse::<WeightFormat>().unwrap(), WeightFormat::Int4(Int4Group::G128));
     assert_eq!("int8".parse::<WeightFormat>().unwrap(), WeightFormat::Int8(Int8Group::G64));
-    for text in ["", "int4", "F16", "w8a8-static", "w8a8-static:", "w8a8-static:x", "int8-g65"] {
+    for text in ["", "int5", "F16", "w8a8-static", "w8a8-static:", "w8a8-static:x", "int8-g65"] {
         assert!(matches!(text.parse::<WeightFormat>(), Err(FormatError::UnknownName { .. })), "{text}");
     }
     for scale in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-40] {

@@ -68,6 +68,11 @@ fn bound(matrix: &PackedMatrix, row: &[f32], row_index: usize, col: usize) -> f6
         WeightFormat::Bf16 => half_ulp(weight, 8, -133),
         WeightFormat::Int8(group) => int8_bound(f16_scale(group.size())),
         WeightFormat::Nf4 => nf4_bound(weight, f16_scale(64), largest_sharing(row, col, 64)),
+        // A pair for each group, the scale first.
+        WeightFormat::Int4(group) => {
+            let at = col / group.size() * 4;
+            int8_bound(f16::from_le_bytes([scale_bytes[at], scale_bytes[at + 1]]).to_f64())
+        }
         WeightFormat::W8a8(_) => {
             int8_bound(f64::from(f32::from_le_bytes(scale_bytes[..4].try_into().unwrap())))
         }
@@ -155,6 +160,8 @@ fn the_largest_weights_keep_their_bound() {
         WeightFormat::W8a8(_) => f32::MAX * (1.0 - f32::EPSILON),
         WeightFormat::F16 | WeightFormat::Nf4 => 65_504.0,
         WeightFormat::Int8(_) => 65_504.0 * 127.0,
+        // From end to end fifteen steps.
+        WeightFormat::Int4(_) => 65_504.0 * 7.5,
     };
     for format in FORMATS {
         let weights: Vec<f32> =
