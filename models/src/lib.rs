@@ -3,12 +3,14 @@
 //! [`config`] reads the configuration of a checkpoint, [`arch`] makes an architecture of it and turns that
 //! into a [`Plan`](ingle_backends::plan::Plan), one file per family, and [`shapes`] knows the sizes of
 //! models that people run, so that memory and speed can be told before anything is downloaded. [`text`]
-//! turns text into token ids and back, and conversations into prompts. This crate knows nothing of devices.
+//! turns text into token ids and back, and conversations into prompts. [`hub`] downloads models and finds
+//! those that are on this machine. This crate knows nothing of devices.
 
 #![forbid(unsafe_code)]
 
 pub mod arch;
 pub mod config;
+pub mod hub;
 pub mod shapes;
 pub mod text;
 
