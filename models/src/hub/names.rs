@@ -132,7 +132,8 @@ mod tests {
             let name = ModelName::parse(good).unwrap();
             assert_eq!(ModelName::of_folder(&name.folder()), Some(name));
         }
-        for bad in ["", "/", "a/", "/a", "a/b/c", "..", "../a", "a/..", "a--b/c", "a b", "a\\b", "c:", "a/.b"] {
+        for bad in ["", "/", "a/", "/a", "a/b/c", "..", "../a", "a/..", "a--b/c", "a b", "a\\b", "c:", "a/.b"]
+        {
             assert!(ModelName::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(ModelName::of_folder("datasets--a--b"), None);
@@ -143,9 +144,10 @@ mod tests {
         for good in ["config.json", "a/b/c.bin", ".gitattributes", "ä ö.txt", "a+b"] {
             assert!(is_safe_path(good), "{good}");
         }
-        for bad in
-            ["", "..", "../x", "a/../x", "a/..", "/x", "a//b", "a/", "./x", "c:/x", "a\\b", "x\0", ".. /x", "x\n"]
-        {
+        for bad in [
+            "", "..", "../x", "a/../x", "a/..", "/x", "a//b", "a/", "./x", "c:/x", "a\\b", "x\0", ".. /x",
+            "x\n",
+        ] {
             assert!(!is_safe_path(bad), "{bad}");
         }
         assert!(check_revision("refs/pr/1").is_ok() && check_revision("v1.0+x").is_ok());
@@ -163,7 +165,8 @@ mod tests {
         for wanted in ["config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json"] {
             assert!(is_description(wanted), "{wanted}");
         }
-        for other in ["model.bin", "x/config.json", "model.gguf", "tokenizer.bin", "README.md", "tf_model.h5"] {
+        for other in ["model.bin", "x/config.json", "model.gguf", "tokenizer.bin", "README.md", "tf_model.h5"]
+        {
             assert!(!is_description(other), "{other}");
         }
     }
