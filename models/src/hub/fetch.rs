@@ -77,9 +77,8 @@ impl Fetcher<'_> {
             }
             if resumed {
                 // What was left may have been damaged, or by a program that fills files in another order.
-                report.before = report.before.saturating_sub(arriving.have);
                 arriving.restart()?;
-                report.done = counted;
+                report.back_to(counted);
                 resumed = false;
                 continue;
             }
@@ -132,7 +131,7 @@ impl Fetcher<'_> {
         let (body, start) = self.client.read(self.place, arriving.name, arriving.have)?;
         if start != arriving.have {
             arriving.restart().map_err(Failure::Final)?;
-            report.done = counted;
+            report.back_to(counted);
         }
         let mut reader = body.into_reader();
         let mut piece = vec![0; PIECE];

@@ -61,6 +61,12 @@ impl<'w, 'f> Report<'w, 'f> {
         }
     }
 
+    /// Counts again from here, since what came after it has to come once more.
+    pub(super) fn back_to(&mut self, done: u64) {
+        self.done = done;
+        self.before = self.before.min(done);
+    }
+
     pub(super) fn pause(&mut self, duration: Duration, stage: Stage<'_>) -> Result<(), HubError> {
         let end = Instant::now() + duration;
         loop {

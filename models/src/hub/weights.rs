@@ -88,14 +88,15 @@ fn header(path: &Path) -> Result<Vec<(String, u64, u64)>, String> {
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(|_| "the file is too short".to_owned())?;
     let length = u64::from_le_bytes(length);
-    if length > LARGEST_HEADER || length > total - 8 {
+    let after = total.saturating_sub(8);
+    if length > LARGEST_HEADER || length > after {
         return Err("the header reaches beyond the file; it is no safetensors file, or cut short".to_owned());
     }
     let mut text = vec![0; length as usize];
     file.read_exact(&mut text).map_err(|error| error.to_string())?;
     let tensors: Map<String, Value> =
         serde_json::from_slice(&text).map_err(|error| format!("the header cannot be read: {error}"))?;
-    let data = total - 8 - length;
+    let data = after - length;
     let mut found = vec![];
     for (name, tensor) in tensors.iter().filter(|(name, _)| *name != "__metadata__") {
         let tensor = read_tensor(tensor).ok_or_else(|| format!("`{name}` is not described properly"))?;
