@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::config::RedirectAuthHeaders;
 use ureq::http::{HeaderMap, Response, Uri, header};
 use ureq::{Agent, Body, Proxy};
 
@@ -17,8 +16,8 @@ const LARGEST_LIST: u64 = 64 << 20;
 /// How long a connection may stay silent.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Redirects that are followed within the server: old names of models.
-const REDIRECTS: usize = 5;
+/// Redirects that are followed: from old names of models, and to where large files lie.
+const REDIRECTS: usize = 6;
 
 /// Asks the server.
 #[derive(Debug)]
@@ -61,6 +60,15 @@ pub(super) enum Failure {
     Final(HubError),
 }
 
+/// What is asked about an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// The server's own description of a file, without its contents.
+    Description,
+    /// The contents from a byte on, wherever they lie.
+    Contents { from: u64 },
+}
+
 /// A model at a revision, for addresses and messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -95,8 +103,9 @@ impl<'a> Client<'a> {
         let mut config = Agent::config_builder()
             .user_agent(concat!("inglenook/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
-            // The server hands large files to others, which must not see the token.
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            // The server hands large files to others; see `ask`.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_connect(Some(SILENCE))
             .timeout_recv_response(Some(SILENCE))
             .timeout_per_read(Some(SILENCE));
@@ -112,7 +121,7 @@ impl<'a> Client<'a> {
     pub(super) fn list(&self, place: Place<'_>) -> Result<Listing, Failure> {
         let (model, revision) = (in_address(place.model.as_str(), true), in_address(place.revision, false));
         let address = format!("{}/api/models/{model}/revision/{revision}?blobs=true", self.settings.endpoint);
-        let mut response = self.ask(&address, |agent| agent.get(&address))?;
+        let mut response = self.ask(&address, Question::Contents { from: 0 })?;
         self.check_status(&response, &address, place, None)?;
         let body = response.body_mut().with_config().limit(LARGEST_LIST).read_to_vec();
         let body = body.map_err(|error| self.unreachable(&address, &error))?;
@@ -127,37 +136,21 @@ impl<'a> Client<'a> {
 
     /// The length and checksum of a file, where the list did not tell them.
     pub(super) fn contents(&self, place: Place<'_>, file: &str) -> Result<Contents, Failure> {
-        let mut address = self.address(place, file);
-        for _ in 0..REDIRECTS {
-            let response = self.ask(&address, |agent| {
-                let request = agent.head(&address).header(header::ACCEPT_ENCODING, "identity");
-                // The checksum is in the first answer, not in that of the place it leads to.
-                request.config().max_redirects(0).max_redirects_will_error(false).build()
-            })?;
-            let target = text(response.headers(), "location").filter(|_| response.status().is_redirection());
-            match target {
-                // An old name of a model leads to the new one, on the same server.
-                Some(path) if path.starts_with('/') && !path.starts_with("//") => {
-                    address = format!("{}{path}", self.origin());
-                }
-                Some(_) => return described(file, response.headers(), "x-linked-size"),
-                None => {
-                    self.check_status(&response, &address, place, Some(file))?;
-                    return described(file, response.headers(), "content-length");
-                }
-            }
+        let address = self.address(place, file);
+        // The checksum is in the server's own answer, not in that of the place it may lead to.
+        let response = self.ask(&address, Question::Description)?;
+        if response.status().is_redirection() {
+            return described(file, response.headers(), "x-linked-size");
         }
-        Err(answer(&address, "too many redirects".to_owned()))
+        self.check_status(&response, &address, place, Some(file))?;
+        described(file, response.headers(), "content-length")
     }
 
     /// The contents of a file from a byte on, and the byte that they really start at: a server may send
     /// all of a file although only its end was asked for.
     pub(super) fn read(&self, place: Place<'_>, file: &str, from: u64) -> Result<(Body, u64), Failure> {
         let address = self.address(place, file);
-        let response = self.ask(&address, |agent| {
-            let request = agent.get(&address).header(header::ACCEPT_ENCODING, "identity");
-            if from > 0 { request.header(header::RANGE, format!("bytes={from}-")) } else { request }
-        })?;
+        let response = self.ask(&address, Question::Contents { from })?;
         self.check_status(&response, &address, place, Some(file))?;
         let start = if response.status().as_u16() == 206 {
             let range = text(response.headers(), "content-range").unwrap_or_default();
@@ -180,27 +173,45 @@ impl<'a> Client<'a> {
         format!("{}/{model}/resolve/{revision}/{}", self.settings.endpoint, in_address(file, true))
     }
 
-    /// The server without a path.
-    fn origin(&self) -> String {
-        let endpoint = &self.settings.endpoint;
-        let host = endpoint.find("://").map_or(0, |at| at + 3);
-        let end = endpoint[host..].find('/').map_or(endpoint.len(), |at| host + at);
-        endpoint[..end].to_owned()
-    }
-
-    fn ask(
-        &self,
-        address: &str,
-        request: impl FnOnce(&Agent) -> ureq::RequestBuilder<ureq::typestate::WithoutBody>,
-    ) -> Result<Response<Body>, Failure> {
+    /// Asks, and follows where the answer leads. Only the server itself gets the token: not even another
+    /// one on the same host.
+    fn ask(&self, address: &str, question: Question) -> Result<Response<Body>, Failure> {
         if self.settings.offline {
             return Err(Failure::Final(HubError::Offline { address: address.to_owned() }));
         }
-        let mut request = request(&self.agent);
-        if let Some(token) = &self.settings.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let own = origin(&self.settings.endpoint);
+        let mut address = address.to_owned();
+        for _ in 0..REDIRECTS {
+            let mut request = match question {
+                Question::Description => self.agent.head(&address),
+                Question::Contents { .. } => self.agent.get(&address),
+            };
+            // Lengths and ranges are those of the plain contents.
+            request = request.header(header::ACCEPT_ENCODING, "identity");
+            if let Question::Contents { from: from @ 1.. } = question {
+                request = request.header(header::RANGE, format!("bytes={from}-"));
+            }
+            if let Some(token) = self.settings.token.as_ref().filter(|_| origin(&address) == own) {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            let response = request.call().map_err(|error| self.unreachable(&address, &error))?;
+            let location = text(response.headers(), "location");
+            let target = match location.filter(|_| response.status().is_redirection()) {
+                None => return Ok(response),
+                Some(path) if path.starts_with("//") => {
+                    let scheme = address.split("//").next().unwrap_or_default();
+                    format!("{scheme}{path}")
+                }
+                Some(path) if path.starts_with('/') => format!("{}{path}", origin(&address)),
+                Some(whole) if whole.contains("://") => whole.to_owned(),
+                Some(other) => return Err(answer(&address, format!("it leads to `{other}`"))),
+            };
+            if question == Question::Description && origin(&target) != own {
+                return Ok(response);
+            }
+            address = target;
         }
-        request.call().map_err(|error| self.unreachable(address, &error))
+        Err(answer(&address, "it leads on and on".to_owned()))
     }
 
     /// What it means that there was no answer.
@@ -274,6 +285,13 @@ impl From<RawFile> for Listed {
 
 fn answer(address: &str, fault: String) -> Failure {
     Failure::Final(HubError::Answer { address: address.to_owned(), fault })
+}
+
+/// An address without its path.
+fn origin(address: &str) -> &str {
+    let host = address.find("://").map_or(0, |at| at + 3);
+    let end = address[host..].find(['/', '?', '#']).map_or(address.len(), |at| host + at);
+    &address[..end]
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

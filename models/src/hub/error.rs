@@ -84,3 +84,22 @@ fn permission(with_token: bool, page: &str) -> String {
 fn hidden(with_token: bool) -> &'static str {
     if with_token { ", or the token gives no access to it" } else { "; if it is private, set HF_TOKEN" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_the_system_name_the_file() {
+        let of = |kind: ErrorKind| HubError::file(Path::new("/cache/blob"), &kind.into());
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert!(matches!(of(kind), HubError::DiskFull { .. }));
+        }
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem] {
+            assert!(matches!(of(kind), HubError::NotAllowed { .. }));
+        }
+        for kind in [ErrorKind::StorageFull, ErrorKind::PermissionDenied, ErrorKind::NotADirectory] {
+            assert!(of(kind).to_string().contains("/cache/blob"));
+        }
+    }
+}

@@ -210,19 +210,6 @@ fn a_folder_that_may_not_be_written_is_named() {
     );
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_is_named() {
-    let server = Server::with(&model());
-    let setup = Setup::new(&server);
-    let part = setup.blob(&format!("{}.incomplete", model().checksum(WEIGHTS)));
-    fs::create_dir_all(part.parent().unwrap()).unwrap();
-    // Writing to this device says that the disk is full.
-    std::os::unix::fs::symlink("/dev/full", &part).unwrap();
-    let error = setup.pull().unwrap_err();
-    assert!(matches!(&error, HubError::DiskFull { path } if *path == part), "{error}");
-}
-
 #[test]
 fn a_file_that_another_program_downloads_is_waited_for() {
     let files = model();
