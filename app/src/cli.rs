@@ -3,6 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 
+use crate::commands::models::ModelsCommand;
+
 /// Local language models on whatever this machine has.
 ///
 /// Without a command: this machine's devices, and how fast well-known models can be on them.
@@ -23,6 +25,9 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Compares every operator on every device with exact arithmetic.
     Selftest(SelftestArguments),
+    /// Lists the models on this machine, and downloads others.
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// Lists the shapes that `plan` and `bench` know.
     Shapes,
 }
