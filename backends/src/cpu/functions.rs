@@ -161,7 +161,7 @@ mod tests {
                     let i = block * LANES + lane;
                     let x = (i as f32 / 64_000.0 - 0.5) * 24.0;
                     // Every other number is small, where cancellation would show.
-                    if i % 2 == 0 { x } else { x * 1e-3 }
+                    if i.is_multiple_of(2) { x } else { x * 1e-3 }
                 });
                 for (got, x) in isa.run(Apply(f, x)).into_iter().zip(x) {
                     let expected = exact(f64::from(x));

@@ -68,9 +68,9 @@ pub fn pull(settings: &Settings, request: &Request, watcher: &mut Watcher<'_>) -
         },
     };
     if request.files.is_empty() {
-        pull.model()?
+        pull.model()?;
     } else {
-        pull.matching(&request.files)?
+        pull.matching(&request.files)?;
     }
     folder.set_reference(revision, &listing.commit)?;
     Ok(pull.pulled)

@@ -3,6 +3,8 @@
 //! Kernels are written against [`Format`], in blocks of `V` vectors of 16 weights, so that there is one kernel for
 //! all formats and it does not know what the codes look like.
 
+use std::array;
+
 use half::{bf16, f16};
 
 use crate::cpu::simd::{Element, LANES, Simd};
@@ -339,43 +341,29 @@ pub(super) struct Int4Weights<'a, const WHOLE: bool> {
     pub(super) groups_per_block: usize,
 }
 
-/// The codes as numbers.
-const INT4_TABLE: [f32; 16] =
-    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
-
-/// One where a lane belongs to an even group of 32, zero where to an odd one; and the other way round.
-const EVEN_GROUPS: [f32; LANES] =
-    [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
-const ODD_GROUPS: [f32; LANES] =
-    [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0];
-
-/// Member `which` of each group's pair, in the lanes of the group.
-#[inline(always)]
-fn by_group<S: Simd, const WHOLE: bool>(s: S, pairs: &[[f16; 2]], which: usize) -> S::F32 {
-    if WHOLE {
-        return s.splat_f16(&pairs[0][which]);
-    }
-    // Two groups count as four of half the size.
-    let quarter = |index: usize| pairs[index * pairs.len() / 4][which];
-    let even = s.splat_f16_pair(&[quarter(0), quarter(2)]);
-    let odd = s.splat_f16_pair(&[quarter(1), quarter(3)]);
-    // Each lane is one number times one, plus zero: exact.
-    s.fma(even, s.load(&EVEN_GROUPS), s.mul(odd, s.load(&ODD_GROUPS)))
+/// A block of int4 weights.
+#[derive(Clone, Copy)]
+pub(super) struct Int4Block<S: Simd> {
+    codes: S::Nibbles,
+    /// The zero point and scale of a block that is one group.
+    zero: S::F32,
+    scale: S::F32,
+    /// Scales and zero points of a block's quarters, where groups are smaller.
+    quarters: [[f32; 2]; 4],
 }
 
 impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
-    const SCALED: bool = true;
+    const SCALED: bool = WHOLE;
     const PERMUTED: bool = true;
-    type Context<S: Simd> = S::Table;
+    type Context<S: Simd> = S::Codebook;
     /// Codes, and pairs with how many of them there are to a block.
     type Row = (&'a [[u8; INT4_BLOCK / 2]], &'a [[f16; 2]], usize);
-    /// Codes, zero points, scales.
-    type Block<'b, S: Simd> = (S::Nibbles, S::F32, S::F32);
+    type Block<'b, S: Simd> = Int4Block<S>;
     type Tail = ();
 
     #[inline(always)]
-    fn context<S: Simd>(s: S) -> S::Table {
-        s.table(&INT4_TABLE)
+    fn context<S: Simd>(s: S) -> S::Codebook {
+        s.plain_codebook()
     }
 
     #[inline(always)]
@@ -389,6 +377,11 @@ impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
     }
 
     #[inline(always)]
+    fn row_bytes(&self) -> usize {
+        self.blocks * INT4_BLOCK / 2
+    }
+
+    #[inline(always)]
     fn row(&self, row: usize) -> Self::Row {
         let codes = &self.codes.as_chunks().0[row * self.blocks..][..self.blocks];
         let groups = self.blocks * self.groups_per_block;
@@ -398,10 +391,17 @@ impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
     #[inline(always)]
     fn block<S: Simd>(s: S, row: &Self::Row, index: usize, ahead: usize) -> Self::Block<'_, S> {
         let codes = &row.0[index];
-        let groups = if WHOLE { 1 } else { row.2 };
-        let pairs = &row.1[index * groups..][..groups];
         s.prefetch(codes, ahead);
-        (s.load_nibbles(codes), by_group::<S, WHOLE>(s, pairs, 1), by_group::<S, WHOLE>(s, pairs, 0))
+        let codes = s.load_nf4(codes);
+        if WHOLE {
+            let [scale, zero] = &row.1[index];
+            let (zero, scale) = (s.splat_f16(zero), s.splat_f16(scale));
+            return Int4Block { codes, zero, scale, quarters: [[0.0; 2]; 4] };
+        }
+        let pairs = &row.1[index * row.2..][..row.2];
+        // Two groups count as four of half the size.
+        let quarters = array::from_fn(|quarter| pairs[quarter * pairs.len() / 4].map(f16::to_f32));
+        Int4Block { codes, zero: s.zero(), scale: s.zero(), quarters }
     }
 
     #[inline(always)]
@@ -409,16 +409,25 @@ impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
 
     #[inline(always)]
     fn tail_block<S: Simd>(s: S, (): &()) -> Self::Block<'_, S> {
-        (s.load_nibbles(&[0; INT4_BLOCK / 2]), s.zero(), s.zero())
+        let codes = s.load_nf4(&[0; INT4_BLOCK / 2]);
+        Int4Block { codes, zero: s.zero(), scale: s.zero(), quarters: [[0.0; 2]; 4] }
     }
 
     #[inline(always)]
-    fn vector<S: Simd>(s: S, table: S::Table, block: Self::Block<'_, S>, index: usize) -> S::F32 {
-        s.sub(s.look_up(table, block.0, index), block.1)
+    fn vector<S: Simd>(s: S, codebook: S::Codebook, block: Self::Block<'_, S>, index: usize) -> S::F32 {
+        let codes = s.look_up_nf4(codebook, block.codes, index);
+        if WHOLE {
+            return s.sub(codes, block.zero);
+        }
+        // Which quarter a lane belongs to is the instruction set's own affair.
+        let of_lanes = |which: usize| -> [f32; LANES] {
+            array::from_fn(|lane| block.quarters[S::nf4_order(index, lane) / (INT4_BLOCK / 4)][which])
+        };
+        s.mul(s.sub(codes, s.load(&of_lanes(1))), s.load(&of_lanes(0)))
     }
 
     #[inline(always)]
     fn scale<S: Simd>(_: S, block: Self::Block<'_, S>) -> S::F32 {
-        block.2
+        block.scale
     }
 }

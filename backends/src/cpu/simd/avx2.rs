@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::PLAIN_CODEBOOK;
 use super::portable::padded;
 use super::vector::{LANES, Simd};
 use crate::format::NF4_CODEBOOK;
@@ -46,15 +47,31 @@ fn power_of_two(n: __m256) -> __m256 {
     })
 }
 
-/// The codebook's bytes number `byte`, counted from the lowest.
-const fn codebook_bytes(byte: usize) -> [u8; 16] {
-    let mut bytes = [0; 16];
+/// A codebook's bytes, the lowest of each number first.
+const fn codebook_bytes(codebook: &[f32; 16]) -> [[u8; 16]; 4] {
+    let mut bytes = [[0; 16]; 4];
     let mut code = 0;
     while code < 16 {
-        bytes[code] = NF4_CODEBOOK[code].to_le_bytes()[byte];
+        let number = codebook[code].to_le_bytes();
+        let mut byte = 0;
+        while byte < 4 {
+            bytes[byte][code] = number[byte];
+            byte += 1;
+        }
         code += 1;
     }
     bytes
+}
+
+/// Loads a codebook's bytes, each twice.
+#[inline(always)]
+fn load_codebook(bytes: &[[u8; 16]; 4]) -> [__m256i; 4] {
+    vector!([
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[0].as_ptr().cast())),
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[1].as_ptr().cast())),
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[2].as_ptr().cast())),
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[3].as_ptr().cast())),
+    ])
 }
 
 /// The numbers that 32 codes, one in each byte, stand for, in four vectors.
@@ -289,14 +306,14 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
 
     #[inline(always)]
     fn nf4_codebook(self) -> [__m256i; 4] {
-        const BYTES: [[u8; 16]; 4] =
-            [codebook_bytes(0), codebook_bytes(1), codebook_bytes(2), codebook_bytes(3)];
-        vector!([
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(BYTES[0].as_ptr().cast())),
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(BYTES[1].as_ptr().cast())),
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(BYTES[2].as_ptr().cast())),
-            _mm256_broadcastsi128_si256(_mm_loadu_si128(BYTES[3].as_ptr().cast())),
-        ])
+        const BYTES: [[u8; 16]; 4] = codebook_bytes(&NF4_CODEBOOK);
+        load_codebook(&BYTES)
+    }
+
+    #[inline(always)]
+    fn plain_codebook(self) -> [__m256i; 4] {
+        const BYTES: [[u8; 16]; 4] = codebook_bytes(&PLAIN_CODEBOOK);
+        load_codebook(&BYTES)
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::PLAIN_CODEBOOK;
 use super::vector::{LANES, Simd};
 use crate::format::NF4_CODEBOOK;
 
@@ -222,6 +223,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn nf4_codebook(self) -> __m512 {
         self.load(&NF4_CODEBOOK)
+    }
+
+    #[inline(always)]
+    fn plain_codebook(self) -> __m512 {
+        self.load(&PLAIN_CODEBOOK)
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use std::array;
 
 use half::{bf16, f16};
 
+use super::PLAIN_CODEBOOK;
 use super::vector::{LANES, Simd};
 use crate::format::NF4_CODEBOOK;
 
@@ -39,15 +40,19 @@ fn tree_sum(a: Lanes) -> f32 {
 }
 
 /// What the two codes of each byte of NF4 stand for: a look-up for two weights instead of one.
-static NF4_PAIRS: [[f32; 2]; 256] = {
+static NF4_PAIRS: [[f32; 2]; 256] = pairs_of(&NF4_CODEBOOK);
+/// The same where every code stands for itself.
+static PLAIN_PAIRS: [[f32; 2]; 256] = pairs_of(&PLAIN_CODEBOOK);
+
+const fn pairs_of(codebook: &[f32; 16]) -> [[f32; 2]; 256] {
     let mut pairs = [[0.0; 2]; 256];
     let mut byte = 0;
     while byte < 256 {
-        pairs[byte] = [NF4_CODEBOOK[byte & 15], NF4_CODEBOOK[byte >> 4]];
+        pairs[byte] = [codebook[byte & 15], codebook[byte >> 4]];
         byte += 1;
     }
     pairs
-};
+}
 
 /// 2ⁿ, n an integer between -126 and 127.
 #[inline(always)]
@@ -228,6 +233,11 @@ impl Simd for Portable {
     #[inline(always)]
     fn nf4_codebook(self) -> &'static [[f32; 2]; 256] {
         &NF4_PAIRS
+    }
+
+    #[inline(always)]
+    fn plain_codebook(self) -> &'static [[f32; 2]; 256] {
+        &PLAIN_PAIRS
     }
 
     #[inline(always)]

@@ -97,6 +97,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
 
     /// Loads the NF4 codebook.
     fn nf4_codebook(self) -> Self::Codebook;
+    /// Loads a codebook in which every code stands for itself.
+    fn plain_codebook(self) -> Self::Codebook;
     /// Loads 128 codes of NF4.
     fn load_nf4(self, from: &[u8; 64]) -> Self::Nibbles;
     /// Vector `index` (of 8) of the numbers that 128 codes stand for. The order is this instruction set's own:
