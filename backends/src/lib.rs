@@ -1,6 +1,6 @@
 //! The contract between the engine and whatever carries out its plans.
 //!
-//! A [`Backend`] finds devices and *prepares* a [`Plan`](plan::Plan) on one of them; the [`Runner`] it
+//! A [`Backend`] finds devices and *prepares* a [`Plan`] on one of them; the [`Runner`] it
 //! returns *steps* the plan, batch after batch. Both are trait objects, because the user picks a backend
 //! while the program runs. This page is the specification: what every backend guarantees, and what the
 //! conformance tests ([`conformance`]) hold it to.
