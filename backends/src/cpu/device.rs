@@ -9,7 +9,7 @@ use super::bandwidth::read_bandwidth;
 use super::load::load_weights;
 use super::machine::{self, Processor};
 use super::pages::usable_cache;
-use super::runner::CpuRunner;
+use super::runner::{CpuRunner, footprint};
 use super::values::refused;
 use crate::format::WeightFormat;
 use crate::plan::{Element, Footprint, Matrix, Op, Plan, check};
@@ -85,7 +85,7 @@ fn choose_tier(asked: Option<&str>) -> Result<Isa, BackendError> {
 /// Refuses what does not fit, before any of it is allocated: a system that runs out of memory stops
 /// programs rather than returning errors.
 fn check_memory(plan: &Plan, options: &PrepareOptions, available: Option<u64>) -> Result<(), BackendError> {
-    let footprint = plan.footprint(&options.cache, &options.limits);
+    let footprint = footprint(plan, &options.cache, &options.limits);
     let Some(available) = available.filter(|available| footprint.total() > *available) else { return Ok(()) };
     Err(BackendError::OutOfMemory {
         device: device_id().to_string(),

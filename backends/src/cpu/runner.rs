@@ -15,7 +15,7 @@ use super::step::Step;
 use super::tickets::Tickets;
 use super::values::Values;
 use super::{Isa, LinearScratch, LoadedWeights};
-use crate::plan::{BatchLimits, Footprint, Plan};
+use crate::plan::{BatchLimits, Element, Footprint, Op, Operand, Plan, Shape};
 use crate::{
     BackendError, Batch, CacheOptions, Numerics, PageCopy, PrepareOptions, Profile, Runner, StepOutput,
     Ticket,
@@ -33,6 +33,30 @@ pub(super) struct Scratch {
     pub(super) product: super::values::Buffer,
     /// For each row of the step, the cache page of its position and its place there.
     pub(super) places: Vec<(usize, usize)>,
+}
+
+/// What a runner holds: what every backend does, and the operators' own memory, which grows to this in the
+/// first large step.
+pub(super) fn footprint(plan: &Plan, cache: &CacheOptions, limits: &BatchLimits) -> Footprint {
+    let planned = plan.footprint(cache, limits);
+    // Products bring their input into a form of their own, and attention keeps partial results, each for all
+    // rows and one operator at a time.
+    let (mut products, mut attention) = (0, 0);
+    for node in &plan.nodes {
+        let rows_of =
+            |operand: Operand| limits.bytes(&Shape { element: Element::F32, ..plan.shape(operand) });
+        match &node.op {
+            Op::Linear(o) => products = rows_of(o.input).max(products),
+            Op::ExpertLinear(o) => {
+                let product = limits.bytes(&plan.values[o.output.index()].shape);
+                products = rows_of(o.input).saturating_add(product).max(products);
+            }
+            Op::Attention(o) => attention = rows_of(o.query).max(attention),
+            _ => {}
+        }
+    }
+    let activations = planned.activations.saturating_add(products).saturating_add(attention);
+    Footprint { activations, ..planned }
 }
 
 /// A plan that is carried out on the CPU.
@@ -136,7 +160,7 @@ impl Runner for CpuRunner {
     }
 
     fn memory(&self) -> Footprint {
-        self.plan.footprint(&self.cache, &self.limits)
+        footprint(&self.plan, &self.cache, &self.limits)
     }
 
     fn numerics(&self) -> Numerics {
