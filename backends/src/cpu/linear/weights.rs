@@ -312,24 +312,33 @@ pub(super) struct Int4Weights<'a, const WHOLE: bool> {
 const INT4_TABLE: [f32; 16] =
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
 
-/// One where a lane belongs to an even group of 32, zero where to an odd one; and the other way round.
-const EVEN_GROUPS: [f32; LANES] =
-    [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
-const ODD_GROUPS: [f32; LANES] =
-    [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0];
+/// One in the lanes of one quarter of a block, zero in the others.
+const QUARTERS: [[f32; LANES]; 4] = [quarter(0), quarter(1), quarter(2), quarter(3)];
+
+const fn quarter(index: usize) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    let mut lane = 0;
+    while lane < LANES / 4 {
+        lanes[index * LANES / 4 + lane] = 1.0;
+        lane += 1;
+    }
+    lanes
+}
 
 /// Member `which` of each group's pair, in the lanes of the group.
 #[inline(always)]
 fn by_group<S: Simd, const WHOLE: bool>(s: S, pairs: &[[f16; 2]], which: usize) -> S::F32 {
+    let mut lanes = s.splat_f16(&pairs[0][which]);
     if WHOLE {
-        return s.splat_f16(&pairs[0][which]);
+        return lanes;
     }
-    // Two groups count as four of half the size.
-    let quarter = |index: usize| pairs[index * pairs.len() / 4][which];
-    let even = s.splat_f16_pair(&[quarter(0), quarter(2)]);
-    let odd = s.splat_f16_pair(&[quarter(1), quarter(3)]);
-    // Each lane is one number times one, plus zero: exact.
-    s.fma(even, s.load(&EVEN_GROUPS), s.mul(odd, s.load(&ODD_GROUPS)))
+    // Each lane is one number times one, plus zeros: exact. The numbers are used where they lie, for to put
+    // them side by side first would stall on reading what has just been written. Two groups count as four.
+    lanes = s.mul(lanes, s.load(&QUARTERS[0]));
+    for (index, mask) in QUARTERS.iter().enumerate().skip(1) {
+        lanes = s.fma(s.splat_f16(&pairs[index * pairs.len() / 4][which]), s.load(mask), lanes);
+    }
+    lanes
 }
 
 impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
