@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_largest_context_fills_the_memory_and_no_more() {
         let shape = shapes::find("llama-3.2-1b").unwrap();
-        let plan = shape.architecture.plan(WeightFormats::uniform(WeightFormat::Nf4)).unwrap();
+        let plan = shape.architecture.plan(&WeightFormats::uniform(WeightFormat::Nf4).into()).unwrap();
         let limits = BatchLimits::default();
         let available = 4 << 30;
         let tokens = largest_context(&plan, CacheFormat::F16, &limits, available);
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn forecasts_are_bytes_over_bandwidth() {
         let shape = shapes::find("llama-3.1-8b").unwrap();
-        let plan = shape.architecture.plan(WeightFormats::uniform(WeightFormat::F16)).unwrap();
+        let plan = shape.architecture.plan(&WeightFormats::uniform(WeightFormat::F16).into()).unwrap();
         let forecast = Forecast::decode(&plan, 0, CacheOptions::default(), 1e12);
         // 8.03 billion weights of two bytes, less the embedding table of which one row is read.
         let expected = 1e12 / (2.0 * (8.03e9 - 128_256.0 * 4096.0));

@@ -3,6 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 
+use crate::commands::models::ModelsCommand;
+
 /// Local language models on whatever this machine has.
 ///
 /// Without a command: this machine's devices, and how fast well-known models can be on them.
@@ -23,6 +25,9 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Compares every operator on every device with exact arithmetic.
     Selftest(SelftestArguments),
+    /// Lists the models on this machine, and downloads others.
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// Lists the shapes that `plan` and `bench` know.
     Shapes,
 }
@@ -109,4 +114,7 @@ pub(crate) struct SelftestArguments {
     /// Only this backend: cpu.
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<String>,
+    /// Only cases with names like this, such as `linear/nf4*`.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
 }

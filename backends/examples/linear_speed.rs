@@ -102,7 +102,8 @@ fn measure(options: &Options) -> Result<(), Failure> {
             let mut next = 0;
             let seconds = best_time(count, || {
                 let x = Activations::new(&x, *m, cols);
-                let result = linear(isa, x, matrices[next].view(), Epilogue::default(), &mut out, &mut scratch);
+                let result =
+                    linear(isa, x, matrices[next].view(), Epilogue::default(), &mut out, &mut scratch);
                 next = (next + 1) % count;
                 result
             })?;

@@ -66,7 +66,7 @@
 //! by that step hold nothing to rely on.
 
 pub mod batch;
-// pub mod conformance;
+pub mod conformance;
 pub mod cpu;
 mod device;
 mod error;

@@ -1,13 +1,14 @@
 //! The sizes of models that people run, by name: for plans, predictions and benchmarks without a
 //! download. The numbers are those of the published configurations.
 
-use ingle_backends::plan::{RopeScaling, RopeSpec};
+use ingle_backends::plan::{Function, RopeScaling, RopeSpec};
 
+use crate::arch::gemma::embedding_factor;
 use crate::arch::gemma3::Gemma3;
 use crate::arch::llama::Llama;
 use crate::arch::qwen3::Qwen3;
 use crate::arch::qwen3_moe::Qwen3Moe;
-use crate::arch::{Architecture, Dimensions};
+use crate::arch::{Architecture, Dimensions, Experts};
 
 /// A model's name and sizes.
 #[derive(Debug)]
@@ -49,49 +50,52 @@ fn llama3(
 ) -> Box<dyn Architecture> {
     let scaling =
         RopeScaling::Llama3 { factor, low_frequency: 1.0, high_frequency: 4.0, original_context: 8192.0 };
-    Box::new(Llama(Dimensions {
+    Box::new(Llama::from(Dimensions {
         hidden,
         layers,
         heads,
         kv_heads,
         head_dim,
         feed_forward,
+        activation: Function::Silu,
         vocabulary: 128_256,
         context: 131_072,
         epsilon: 1e-5,
-        rope: RopeSpec { scaling, ..RopeSpec::new(head_dim, 500_000.0) },
+        rope: RopeSpec { scaling, ..RopeSpec::new(head_dim, 500_000.0) }.into(),
         tied,
     }))
 }
 
 fn llama2_7b() -> Box<dyn Architecture> {
-    Box::new(Llama(Dimensions {
+    Box::new(Llama::from(Dimensions {
         hidden: 4096,
         layers: 32,
         heads: 32,
         kv_heads: 32,
         head_dim: 128,
         feed_forward: 11_008,
+        activation: Function::Silu,
         vocabulary: 32_000,
         context: 4096,
         epsilon: 1e-5,
-        rope: RopeSpec::new(128, 10_000.0),
+        rope: RopeSpec::new(128, 10_000.0).into(),
         tied: false,
     }))
 }
 
 fn mistral_7b() -> Box<dyn Architecture> {
-    Box::new(Llama(Dimensions {
+    Box::new(Llama::from(Dimensions {
         hidden: 4096,
         layers: 32,
         heads: 32,
         kv_heads: 8,
         head_dim: 128,
         feed_forward: 14_336,
+        activation: Function::Silu,
         vocabulary: 32_768,
         context: 32_768,
         epsilon: 1e-5,
-        rope: RopeSpec::new(128, 1_000_000.0),
+        rope: RopeSpec::new(128, 1_000_000.0).into(),
         tied: false,
     }))
 }
@@ -109,10 +113,11 @@ fn qwen3_dimensions(
         kv_heads,
         head_dim: 128,
         feed_forward,
+        activation: Function::Silu,
         vocabulary: 151_936,
         context: 40_960,
         epsilon: 1e-6,
-        rope: RopeSpec::new(128, 1_000_000.0),
+        rope: RopeSpec::new(128, 1_000_000.0).into(),
         tied,
     }
 }
@@ -124,15 +129,17 @@ fn qwen3(
     feed_forward: usize,
     tied: bool,
 ) -> Box<dyn Architecture> {
-    Box::new(Qwen3(qwen3_dimensions((hidden, layers), heads, feed_forward, tied)))
+    Box::new(Qwen3::from(qwen3_dimensions((hidden, layers), heads, feed_forward, tied)))
 }
 
 fn qwen3_30b_a3b() -> Box<dyn Architecture> {
+    let dimensions = qwen3_dimensions((2048, 48), (32, 4), 6144, false);
     Box::new(Qwen3Moe {
-        dimensions: qwen3_dimensions((2048, 48), (32, 4), 768, false),
-        experts: 128,
-        experts_per_token: 8,
-        renormalize: true,
+        windows: vec![None; dimensions.layers],
+        attention_bias: false,
+        experts: Experts { count: 128, per_token: 8, inner: 768, renormalize: true },
+        mixtures: vec![true; dimensions.layers],
+        dimensions,
     })
 }
 
@@ -154,15 +161,18 @@ fn gemma3(
             kv_heads,
             head_dim,
             feed_forward,
+            activation: Function::GeluTanh,
             vocabulary,
             context,
             epsilon: 1e-6,
-            rope: RopeSpec { scaling, ..RopeSpec::new(head_dim, 1_000_000.0) },
+            rope: RopeSpec { scaling, ..RopeSpec::new(head_dim, 1_000_000.0) }.into(),
             tied: true,
         },
-        local_rope: RopeSpec::new(head_dim, 10_000.0),
-        window,
-        global_every: 6,
+        local_rope: RopeSpec::new(head_dim, 10_000.0).into(),
+        windows: (1..=layers).map(|layer| (layer % 6 != 0).then_some(window)).collect(),
+        attention_bias: false,
         query_scalar: 256.0,
+        logit_softcap: None,
+        embedding_factor: embedding_factor(Some("bfloat16"), hidden),
     })
 }

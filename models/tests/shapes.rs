@@ -10,7 +10,7 @@ use ingle_models::{WeightFormats, shapes};
 const F16: WeightFormat = WeightFormat::F16;
 
 fn plan(name: &str, formats: WeightFormats) -> Plan {
-    shapes::find(name).unwrap().architecture.plan(formats).unwrap()
+    shapes::find(name).unwrap().architecture.plan(&formats.into()).unwrap()
 }
 
 fn parameters(plan: &Plan) -> usize {
@@ -130,7 +130,7 @@ fn every_shape_builds_and_fuses_in_every_format() {
     for shape in shapes::all() {
         for format in formats {
             let formats = WeightFormats::usual(format.parse().unwrap());
-            let plan = shape.architecture.plan(formats).unwrap();
+            let plan = shape.architecture.plan(&formats.into()).unwrap();
             let fused = plan.fused(FusionSet::all()).unwrap();
             assert!(fused.nodes.len() < plan.nodes.len(), "{} {format}", shape.name);
             assert_eq!(parameters(&plan), parameters(&fused), "{} {format}", shape.name);

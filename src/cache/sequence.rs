@@ -124,6 +124,11 @@ impl CachedSequence {
         self.truncate(pool, 0);
     }
 
+    /// Whether it holds any pages, for tokens stored or to come.
+    pub const fn holds_pages(&self) -> bool {
+        !self.pages.is_empty()
+    }
+
     /// The pages that it holds.
     #[cfg(test)]
     fn held(&self) -> &[u32] {

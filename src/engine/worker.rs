@@ -207,10 +207,15 @@ impl Worker {
                 self.finish(index, FinishReason::ContextFull);
                 continue;
             }
-            self.resume(index);
+            if !self.active[index].resumed && self.admits(index) {
+                self.resume(index);
+            }
             index += 1;
         }
-        let pending = |active: &Active| Demand { pending: active.tokens.len() - self.stored(active) };
+        let pending = |active: &Active| {
+            let waits = if active.resumed { active.tokens.len() - self.stored(active) } else { 0 };
+            Demand { pending: waits }
+        };
         let demands: Vec<Demand> = self.active.iter().map(pending).collect();
         let rows = share(&demands, self.limits.rows, self.limits.sequences.min(self.limits.selected));
         let mut parts = vec![];
@@ -228,12 +233,23 @@ impl Worker {
         (parts, copies)
     }
 
-    /// Finds what the cache has of a reply's conversation, once.
+    /// Whether there is room for a reply beside those that came before it. The first always goes on;
+    /// another must find room for all its tokens, and leave a page for each before it: else it would
+    /// take what it must soon give back.
+    fn admits(&mut self, index: usize) -> bool {
+        let tokens = self.active[index].tokens.len();
+        let needed = tokens.div_ceil(self.pool.page_tokens()) + index;
+        while self.pool.available() < needed {
+            if !self.forget_oldest_idle() {
+                return index == 0;
+            }
+        }
+        true
+    }
+
+    /// Finds what the cache has of a reply's conversation.
     fn resume(&mut self, index: usize) {
         let active = &mut self.active[index];
-        if active.resumed {
-            return;
-        }
         active.resumed = true;
         let Some(conversation) = self.conversations.get_mut(&active.job.session) else { return };
         let reused = conversation.cached.resume(&mut self.pool, &active.tokens);
@@ -253,25 +269,33 @@ impl Worker {
             if let Ok(copies) = conversation.cached.reserve(&mut self.pool, rows) {
                 return Some(copies);
             }
-            let idle =
-                self.conversations.iter().filter(|(_, c)| !c.replying && !c.cached.tokens().is_empty());
-            let oldest = idle.min_by_key(|(_, c)| c.used).map(|(id, _)| *id)?;
-            self.conversations.get_mut(&oldest)?.cached.truncate(&mut self.pool, 0);
+            if !self.forget_oldest_idle() {
+                return None;
+            }
         }
     }
 
-    /// Takes the youngest reply's pages; it goes on from its tokens when there is room.
+    /// Takes the pages of the idle conversation that was not used for longest, if there is one.
+    fn forget_oldest_idle(&mut self) -> bool {
+        let idle = self.conversations.values_mut().filter(|c| !c.replying && c.cached.holds_pages());
+        let Some(oldest) = idle.min_by_key(|c| c.used) else { return false };
+        oldest.cached.truncate(&mut self.pool, 0);
+        true
+    }
+
+    /// Takes the pages of the youngest reply that has any; it goes on from its tokens when there is room.
     fn set_back_youngest(&mut self) {
-        if self.active.len() == 1 {
-            self.finish(0, FinishReason::ContextFull);
-            return;
+        for index in (1..self.active.len()).rev() {
+            let active = &mut self.active[index];
+            let Some(conversation) = self.conversations.get_mut(&active.job.session) else { continue };
+            if conversation.cached.holds_pages() {
+                conversation.cached.truncate(&mut self.pool, 0);
+                active.resumed = false;
+                return;
+            }
         }
-        let Some(youngest) = self.active.last_mut() else { return };
-        youngest.resumed = false;
-        let session = youngest.job.session;
-        if let Some(conversation) = self.conversations.get_mut(&session) {
-            conversation.cached.truncate(&mut self.pool, 0);
-        }
+        // Nobody else has pages: the first reply has filled the cache.
+        self.finish(0, FinishReason::ContextFull);
     }
 
     /// The step that computes these rows.

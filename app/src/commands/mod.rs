@@ -2,6 +2,7 @@
 
 mod bench;
 mod devices;
+pub(crate) mod models;
 mod overview;
 mod plan;
 mod selftest;
@@ -22,6 +23,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Plan(arguments)) => plan::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Selftest(arguments)) => selftest::run(arguments),
+        Some(Command::Models(command)) => models::run(command),
         Some(Command::Shapes) => shapes::run(),
     }
 }
@@ -40,7 +42,7 @@ impl ModelArguments {
         };
         let plan = shape
             .architecture
-            .plan(self.formats())
+            .plan(&self.formats().into())
             .with_context(|| format!("the shape {} makes no plan", self.shape))?;
         let fusion = if self.no_fusion { FusionSet::none() } else { FusionSet::all() };
         plan.fused(fusion).context("fusion broke the plan; --no-fusion leaves it out")

@@ -36,7 +36,8 @@ fn table(device: &Device, bandwidth: f64) -> anyhow::Result<String> {
         let mut row = vec![shape.name.to_owned()];
         for format in formats {
             let format: WeightFormat = format.parse()?;
-            let plan = shape.architecture.plan(WeightFormats::usual(format))?.fused(FusionSet::all())?;
+            let plan =
+                shape.architecture.plan(&WeightFormats::usual(format).into())?.fused(FusionSet::all())?;
             let forecast = Forecast::decode(&plan, 0, cache, bandwidth);
             row.push(match Fit::of(&plan.footprint(&cache, &limits), &device.info.memory) {
                 Fit::Short { missing } => format!("{} short", text::gibibytes(missing)),

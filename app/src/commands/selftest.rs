@@ -1,7 +1,30 @@
 //! `ingle selftest`.
 
-use crate::cli::SelftestArguments;
+use anyhow::{Context, bail};
+use inglenook::backend::conformance::{Conformance, Group};
 
-pub(crate) fn run(_: &SelftestArguments) -> anyhow::Result<()> {
-    Ok(())
+use crate::cli::SelftestArguments;
+use crate::text;
+
+pub(crate) fn run(arguments: &SelftestArguments) -> anyhow::Result<()> {
+    let mut backends = inglenook::backends();
+    if let Some(name) = &arguments.backend {
+        backends.retain(|backend| backend.name() == name);
+        if backends.is_empty() {
+            bail!("there is no backend `{name}`; `ingle devices` lists what there is");
+        }
+    }
+    let mut conformance = Conformance::new(backends.iter().map(AsRef::as_ref).collect());
+    conformance.only.clone_from(&arguments.only);
+    let report = conformance.run(&Group::ALL).context("the tests themselves could not be made")?;
+    text::print(&report.to_string())?;
+    let problems = report.problems();
+    if problems.is_empty() {
+        return text::print("Everything agrees with exact arithmetic, within what rounding explains.");
+    }
+    bail!(
+        "{} problems; please report them together with the table above:\n{}",
+        problems.len(),
+        problems.join("\n")
+    )
 }

@@ -9,7 +9,7 @@ use crate::text;
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut rows = vec![];
     for shape in all() {
-        let plan = shape.architecture.plan(WeightFormats::uniform(WeightFormat::F16))?;
+        let plan = shape.architecture.plan(&WeightFormats::uniform(WeightFormat::F16).into())?;
         let parameters: usize = plan.matrices.iter().map(|m| m.rows * m.cols).sum();
         rows.push(vec![
             shape.name.to_owned(),

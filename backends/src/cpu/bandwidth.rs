@@ -44,7 +44,7 @@ pub fn read_bandwidth(isa: Isa, bytes: usize, passes: usize) -> Option<ReadBandw
     Some(ReadBandwidth { best: *rates.last()?, median: rates[rates.len() / 2] })
 }
 
-/// Reads a buffer once, in parallel, and returns the sum of its numbers.
+/// Reads a buffer of whole blocks of 64 numbers once, in parallel, and returns their sum.
 pub fn read_all(isa: Isa, buffer: &[f32]) -> f32 {
     buffer.par_chunks(CHUNK / size_of::<f32>()).map(|chunk| isa.run_float(Read(chunk))).sum()
 }
@@ -61,7 +61,7 @@ impl Kernel for Read<'_> {
         let mut sums = [s.zero(); 4];
         for block in blocks {
             for (sum, vector) in sums.iter_mut().zip(block) {
-                s.prefetch(vector, 4096);
+                s.prefetch(vector, 2048);
                 *sum = s.add(*sum, s.load(vector));
             }
         }
@@ -74,6 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "a whole number below 2²⁴ is exact")]
     fn everything_is_read_once() {
         let buffer = vec![1.0; 3 * CHUNK / size_of::<f32>()];
         for isa in Isa::available() {

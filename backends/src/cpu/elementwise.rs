@@ -112,7 +112,7 @@ fn gated_with(isa: Isa, values: &mut Values, op: &Gated, f: impl VectorFunction)
         let out = numbers_mut(&mut buffer, rows * shape.width);
         pieces(out, shape.width, FUNCTION_GRAIN, |row, column, out| {
             let (gate, up) = (&gate.row(row)[column..][..out.len()], &up.row(row)[column..][..out.len()]);
-            isa.run_float(Gate { f, gate, up, out });
+            isa.run_float(Product { f, gate, up, out });
         });
     }
     values.put(op.output, buffer);
@@ -132,7 +132,7 @@ fn quantized_block(
         let rows = codes.chunks_exact_mut(stride.max(1)).zip(scales).enumerate();
         for (row, (codes, row_scale)) in rows {
             let (gate, up) = (gate.row(block.first + row), up.row(block.first + row));
-            *row_scale = isa.run_float(GateQuantized { f, gate, up, product, scale, codes });
+            *row_scale = isa.run_float(QuantizedProduct { f, gate, up, product, scale, codes });
         }
     });
 }
@@ -187,14 +187,14 @@ pub(super) fn add_to<S: Simd>(s: S, x: &[f32], out: &mut [f32]) {
 }
 
 /// `out = f(gate) · up`
-struct Gate<'a, F> {
+struct Product<'a, F> {
     f: F,
     gate: &'a [f32],
     up: &'a [f32],
     out: &'a mut [f32],
 }
 
-impl<F: VectorFunction> Kernel for Gate<'_, F> {
+impl<F: VectorFunction> Kernel for Product<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -213,7 +213,7 @@ impl<F: VectorFunction> Kernel for Gate<'_, F> {
 }
 
 /// A row of `f(gate) · up` as codes; returns their scale.
-struct GateQuantized<'a, F> {
+struct QuantizedProduct<'a, F> {
     f: F,
     gate: &'a [f32],
     up: &'a [f32],
@@ -223,13 +223,13 @@ struct GateQuantized<'a, F> {
     codes: &'a mut [i8],
 }
 
-impl<F: VectorFunction> Kernel for GateQuantized<'_, F> {
+impl<F: VectorFunction> Kernel for QuantizedProduct<'_, F> {
     type Output = f32;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
         let Self { f, gate, up, product, scale, codes } = self;
-        Gate { f, gate, up, out: &mut *product }.run(s);
+        Product { f, gate, up, out: &mut *product }.run(s);
         quantize_row(s, product, scale, codes)
     }
 }

@@ -52,12 +52,21 @@ pub(super) fn route(values: &mut Values, vectors: &[Vec<f32>], op: &Route, scrat
 /// Turns a row's router logits into scores.
 fn score(logits: &mut [f32], scoring: Scoring) {
     match scoring {
-        Scoring::Sigmoid => logits.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
+        Scoring::Sigmoid => {
+            for x in logits {
+                *x = 1.0 / (1.0 + (-*x).exp());
+            }
+        }
         Scoring::Softmax => {
             let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            logits.iter_mut().for_each(|x| *x = (*x - largest).exp());
-            let total: f32 = logits.iter().sum();
-            logits.iter_mut().for_each(|x| *x /= total);
+            let mut total = 0.0;
+            for x in &mut *logits {
+                *x = (*x - largest).exp();
+                total += *x;
+            }
+            for x in logits {
+                *x /= total;
+            }
         }
     }
 }

@@ -29,10 +29,11 @@ struct Candidate {
 
 impl Candidate {
     /// Larger logits first, then lower tokens.
-    fn order(&self, other: &Self) -> Ordering {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "what sorting asks for")]
+    fn order(a: &Self, b: &Self) -> Ordering {
         // No candidate is NaN.
-        let by_logit = other.logit.partial_cmp(&self.logit).unwrap_or(Ordering::Equal);
-        by_logit.then(self.token.cmp(&other.token))
+        let by_logit = b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal);
+        by_logit.then(a.token.cmp(&b.token))
     }
 }
 
@@ -170,7 +171,7 @@ impl Draw<'_> {
     fn gather_above(&mut self, least: f32) {
         self.candidates.clear();
         for (block, logits) in self.logits.chunks(SCAN).enumerate() {
-            if logits.iter().fold(false, |any, logit| any | (*logit >= least)) {
+            if any(logits, |logit| logit >= least) {
                 let candidates = (block * SCAN..).zip(logits);
                 let candidates = candidates.filter(|(_, l)| **l >= least && **l > f32::NEG_INFINITY);
                 self.candidates.extend(candidates.map(|(i, l)| Candidate { logit: *l, token: i as u32 }));
@@ -186,7 +187,7 @@ impl Draw<'_> {
         let mut bar = f32::NEG_INFINITY;
         let room = 4 * top_k + SCAN;
         for (block, logits) in self.logits.chunks(SCAN).enumerate() {
-            if logits.iter().fold(false, |any, logit| any | (*logit > bar)) {
+            if any(logits, |logit| logit > bar) {
                 let candidates = (block * SCAN..).zip(logits).filter(|(_, logit)| **logit > bar);
                 self.candidates.extend(candidates.map(|(i, l)| Candidate { logit: *l, token: i as u32 }));
                 if self.candidates.len() >= room {
@@ -216,6 +217,12 @@ impl Draw<'_> {
     }
 }
 
+/// Whether a test holds for any of some logits, all of which are looked at: that the compiler can do
+/// several at a time.
+fn any(logits: &[f32], test: impl Fn(f32) -> bool) -> bool {
+    logits.iter().map(|logit| u32::from(test(*logit))).sum::<u32>() > 0
+}
+
 /// The length of the shortest prefix whose sum reaches `enough`, if there is one.
 fn prefix_reaching(weights: &[f64], enough: f64) -> Option<usize> {
     let mut sum = 0.0;
@@ -229,8 +236,7 @@ fn prefix_reaching(weights: &[f64], enough: f64) -> Option<usize> {
 /// The first of the logits that equals the largest.
 #[allow(clippy::float_cmp, reason = "the largest is one of them")]
 fn first_equal(logits: &[f32], largest: f32) -> Option<u32> {
-    let block =
-        logits.chunks(SCAN).position(|block| block.iter().fold(false, |any, l| any | (*l == largest)))?;
+    let block = logits.chunks(SCAN).position(|block| any(block, |logit| logit == largest))?;
     let within = logits[block * SCAN..].iter().position(|l| *l == largest)?;
     Some((block * SCAN + within) as u32)
 }

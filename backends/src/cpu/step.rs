@@ -58,7 +58,7 @@ impl Step<'_> {
         let (isa, vectors) = (self.isa, self.weights.vectors.as_slice());
         match op {
             Op::Input(o) => self.input(o),
-            Op::Embed(o) => self.embed(o)?,
+            Op::Embed(o) => self.embed(o),
             Op::Norm(o) => norm::norm(isa, self.values, vectors, o),
             Op::Linear(o) => self.linear(o).map_err(refused)?,
             Op::Rope(o) => rotate(isa, self.values, &self.rotations[o.rope.index()], o.input, o.output),
@@ -101,7 +101,7 @@ impl Step<'_> {
 
     /// `y = factor · table[token]`.
     #[allow(clippy::float_cmp, reason = "off is this very number")]
-    fn embed(&mut self, op: &Embed) -> Result<(), BackendError> {
+    fn embed(&mut self, op: &Embed) {
         let table = self.weights.matrices[op.table.index()].view();
         let (shape, rows) = (self.values.shape(op.output), self.values.rows(op.output));
         let mut buffer = self.values.take(op.output);
@@ -121,7 +121,6 @@ impl Step<'_> {
             }
         });
         self.values.put(op.output, buffer);
-        Ok(())
     }
 
     /// `y = factor · (x · Wᵀ + bias) + residual`.

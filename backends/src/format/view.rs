@@ -76,7 +76,7 @@ impl<'a> MatrixView<'a> {
         match self.data {
             ViewData::F32(_) => (self.cols, 0),
             ViewData::F16(_) | ViewData::Bf16(_) => (self.cols.div_ceil(2).saturating_mul(2), 0),
-            ViewData::Int8 { group: 0, .. } => (0, 0),
+            ViewData::Int8 { group: 0, .. } | ViewData::Int4 { group: 0, .. } => (0, 0),
             ViewData::Int8 { group, .. } => {
                 let groups = self.cols.div_ceil(group);
                 (groups.saturating_mul(group), groups)
@@ -85,7 +85,6 @@ impl<'a> MatrixView<'a> {
                 let groups = self.cols.div_ceil(NF4_GROUP);
                 (groups.saturating_mul(NF4_GROUP / 2), groups)
             }
-            ViewData::Int4 { group: 0, .. } => (0, 0),
             ViewData::Int4 { group, .. } => {
                 let blocks = self.cols.div_ceil(INT4_BLOCK);
                 (blocks.saturating_mul(INT4_BLOCK / 2), blocks.saturating_mul(2 * INT4_BLOCK / group))

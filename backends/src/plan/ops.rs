@@ -322,7 +322,7 @@ impl Op {
     }
 
     /// The operands it reads, for rewrites that point them elsewhere.
-    pub(super) fn inputs_mut(&mut self) -> Vec<&mut Operand> {
+    pub(crate) fn inputs_mut(&mut self) -> Vec<&mut Operand> {
         match self {
             Self::Input(_) | Self::Embed(_) => vec![],
             Self::Norm(o) => [Some(&mut o.input), o.add.as_mut()].into_iter().flatten().collect(),
@@ -349,7 +349,7 @@ impl Op {
         }
     }
 
-    pub(super) fn outputs_mut(&mut self) -> Vec<&mut ValueId> {
+    pub(crate) fn outputs_mut(&mut self) -> Vec<&mut ValueId> {
         match self {
             Self::Input(o) => vec![&mut o.output],
             Self::Embed(o) => vec![&mut o.output],
@@ -371,7 +371,7 @@ impl Op {
         }
     }
 
-    pub(super) fn matrix_mut(&mut self) -> Option<&mut MatrixId> {
+    pub(crate) fn matrix_mut(&mut self) -> Option<&mut MatrixId> {
         match self {
             Self::Embed(o) => Some(&mut o.table),
             Self::Linear(o) => Some(&mut o.matrix),
@@ -380,7 +380,7 @@ impl Op {
         }
     }
 
-    pub(super) fn vectors_mut(&mut self) -> Vec<&mut VectorId> {
+    pub(crate) fn vectors_mut(&mut self) -> Vec<&mut VectorId> {
         match self {
             Self::Norm(o) => [o.weight.as_mut(), o.bias.as_mut()].into_iter().flatten().collect(),
             Self::Linear(o) => o.bias.iter_mut().collect(),

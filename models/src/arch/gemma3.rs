@@ -1,22 +1,76 @@
-//! Gemma 3: norms before and after each block with weights stored as `w − 1`, normalised queries and
-//! keys, five layers of local attention to each global one with rotations of their own, a scaled
-//! embedding, and GELU.
+//! Gemma 3: five layers with a window to each that sees everything, with rotations of their own, and
+//! queries and keys normalised head by head.
 
-use ingle_backends::plan::{Attention, Columns, Plan, PlanBuilder, PlanError, RopeId, RopeSpec};
+use ingle_backends::plan::{Columns, Plan, PlanBuilder, PlanError, RopeId};
+use serde_json::{Value, json};
 
-use super::{Architecture, AttentionWeights, Dimensions, FeedForwardWeights, WeightFormats, head};
+use super::decoder::{AttentionWeights, Layer, Manner, inverse_root};
+use super::dimensions::Keys;
+use super::gemma::{decoder, embedding_factor, softcap};
+use super::windows::{by_layer, needed_window};
+use super::{Architecture, Dimensions, PlanOptions, Rotation, Windows};
+use crate::config::{Config, ConfigError, Fields, RopeDefaults, rotation};
 
 /// A Gemma 3. The rotation of the dimensions is that of the global layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemma3 {
     pub dimensions: Dimensions,
-    pub local_rope: RopeSpec,
-    /// Positions that a local layer sees.
-    pub window: u32,
-    /// Every so-many-th layer is global.
-    pub global_every: usize,
+    /// The rotation of the layers with a window.
+    pub local_rope: Rotation,
+    pub windows: Windows,
+    pub attention_bias: bool,
     /// Attention is scaled by one over its root.
-    pub query_scalar: f32,
+    pub query_scalar: f64,
+    pub logit_softcap: Option<f32>,
+    pub embedding_factor: f32,
+}
+
+/// What a configuration means where it is silent. Published ones are, about sizes that they share.
+pub(super) fn defaults() -> Value {
+    json!({
+        "hidden_activation": "gelu_pytorch_tanh",
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": true,
+        "head_dim": 256,
+        "query_pre_attn_scalar": 256,
+        "sliding_window": 4096,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "vocab_size": 262_208,
+        "max_position_embeddings": 131_072,
+    })
+}
+
+pub(super) fn read(all: &Config, config: &Fields) -> Result<Box<dyn Architecture>, ConfigError> {
+    let keys = Keys { activation: "hidden_activation", ..Keys::USUAL };
+    let global = RopeDefaults { layer_type: Some("full_attention"), ..RopeDefaults::base(1_000_000.0) };
+    let local = RopeDefaults {
+        layer_type: Some("sliding_attention"),
+        base_key: "rope_local_base_freq",
+        base: 10_000.0,
+        scaled: false,
+    };
+    let dimensions = Dimensions::read(config, &keys, &global)?;
+    let period = |key| config.optional_size(key, 1..=Dimensions::LARGEST_CONTEXT);
+    let period = period("sliding_window_pattern")?.or(period("_sliding_window_pattern")?).unwrap_or(6);
+    let slides = |layer: usize| !(layer + 1).is_multiple_of(period);
+    let window = needed_window(config)?;
+    Ok(Box::new(Gemma3 {
+        local_rope: rotation(config, dimensions.head_dim, dimensions.context, &local)?,
+        windows: by_layer(config, dimensions.layers, Some(window), slides)?,
+        attention_bias: config.flag("attention_bias")?,
+        query_scalar: config.number("query_pre_attn_scalar", 1e-6..=1e9)?,
+        logit_softcap: softcap(config, "final_logit_softcapping")?,
+        embedding_factor: embedding_factor(all.dtype(), dimensions.hidden),
+        dimensions,
+    }))
+}
+
+/// The two rotations of a plan.
+#[derive(Clone, Copy)]
+struct Ropes {
+    global: RopeId,
+    local: RopeId,
 }
 
 impl Architecture for Gemma3 {
@@ -28,100 +82,31 @@ impl Architecture for Gemma3 {
         self.dimensions.context
     }
 
-    fn plan(&self, formats: WeightFormats) -> Result<Plan, PlanError> {
-        let of = &self.dimensions;
-        let mut plan = PlanBuilder::new();
-        let embedding = plan.matrix("model.embed_tokens.weight", of.vocabulary, of.hidden, formats.embedding);
-        let global_rope = plan.rope_spec(of.rope.clone());
-        let local_rope = plan.rope_spec(self.local_rope.clone());
-
-        // The published models were trained with this factor in bf16.
-        let factor = half_precision_root(of.hidden);
-        let mut x = plan.embed_scaled(embedding, factor);
-        for index in 0..of.layers {
-            plan.scope(format!("layers.{index}"));
-            let layer = format!("model.layers.{index}");
-            let mut norm = |name: &str| plan.vector(format!("{layer}.{name}.weight"), of.hidden);
-            let before_attention = norm("input_layernorm");
-            let after_attention = norm("post_attention_layernorm");
-            let before_mlp = norm("pre_feedforward_layernorm");
-            let after_mlp = norm("post_feedforward_layernorm");
-            let global = (index + 1) % self.global_every == 0;
-            let (rope, window) = if global { (global_rope, None) } else { (local_rope, Some(self.window)) };
-
-            let h = plan.rms_norm_offset(x, before_attention, of.epsilon);
-            let h = self.attention(&mut plan, &layer, formats, h, rope, window);
-            let h = plan.rms_norm_offset(h, after_attention, of.epsilon);
-            x = plan.add(x, h);
-
-            let weights = FeedForwardWeights::declare(&mut plan, &layer, of, formats.layers);
-            let h = plan.rms_norm_offset(x, before_mlp, of.epsilon);
-            let (gate, up) = (plan.linear(h, weights.gate), plan.linear(h, weights.up));
-            let h = plan.gelu_mul(gate, up);
-            let h = plan.linear(h, weights.down);
-            let h = plan.rms_norm_offset(h, after_mlp, of.epsilon);
-            x = plan.add(x, h);
-        }
-        plan.scope("");
-        let norm = plan.vector("model.norm.weight", of.hidden);
-        let x = plan.rms_norm_offset(x, norm, of.epsilon);
-        let head = head(&mut plan, of, embedding, formats.embedding);
-        let logits = plan.logits(x, head);
-        plan.sample(logits);
-        plan.finish()
+    fn plan(&self, options: &PlanOptions) -> Result<Plan, PlanError> {
+        decoder(
+            &self.dimensions,
+            options,
+            (self.embedding_factor, self.logit_softcap),
+            |plan, context| Ropes {
+                global: plan.rope_spec(self.dimensions.rope.at(context).clone()),
+                local: plan.rope_spec(self.local_rope.at(context).clone()),
+            },
+            |plan, layer, ropes, h| self.attention(plan, layer, ropes, h),
+        )
     }
 }
 
 impl Gemma3 {
-    fn attention(
-        &self,
-        plan: &mut PlanBuilder,
-        layer: &str,
-        formats: WeightFormats,
-        h: Columns,
-        rope: RopeId,
-        window: Option<u32>,
-    ) -> Columns {
-        let of = &self.dimensions;
-        let weights = AttentionWeights::declare(plan, layer, of, formats.layers);
-        let q_norm = plan.vector(format!("{layer}.self_attn.q_norm.weight"), of.head_dim);
-        let k_norm = plan.vector(format!("{layer}.self_attn.k_norm.weight"), of.head_dim);
-        let cache = plan.cache(of.kv_heads, of.head_dim);
-
-        let (q, k, v) = (plan.linear(h, weights.q), plan.linear(h, weights.k), plan.linear(h, weights.v));
-        let q = plan.head_norm(q, of.head_dim, q_norm, 1.0, of.epsilon);
-        let k = plan.head_norm(k, of.head_dim, k_norm, 1.0, of.epsilon);
+    fn attention(&self, plan: &mut PlanBuilder, layer: &Layer<'_>, ropes: Ropes, h: Columns) -> Columns {
+        let window = self.windows[layer.index];
+        let rope = if window.is_some() { ropes.local } else { ropes.global };
+        let weights = AttentionWeights::declare(plan, layer, self.attention_bias.into());
+        let (q, k, v) = weights.query_key_value(plan, h);
+        let q = layer.head_norm(plan, "self_attn.q_norm", q, 1.0);
+        let k = layer.head_norm(plan, "self_attn.k_norm", k, 1.0);
         let (q, k) = (plan.rope(q, rope), plan.rope(k, rope));
-        let attention = Attention {
-            query: q,
-            cache,
-            heads: of.heads,
-            scale: 1.0 / self.query_scalar.sqrt(),
-            window,
-            softcap: None,
-            sinks: None,
-            output: q.value,
-        };
-        let attended = plan.attend(k, v, attention);
+        let manner = Manner { window, scale: inverse_root(self.query_scalar), softcap: None };
+        let attended = layer.attend_with(plan, (q, k, v), manner);
         plan.linear(attended, weights.o)
-    }
-}
-
-/// The root of a number, rounded to the 8 significant bits of bf16, ties to even.
-fn half_precision_root(number: usize) -> f32 {
-    let bits = (number as f32).sqrt().to_bits();
-    let rounded = bits + 0x7fff + (bits >> 16 & 1);
-    f32::from_bits(rounded & 0xffff_0000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::half_precision_root;
-
-    #[test]
-    fn the_embedding_factor_is_that_of_bf16() {
-        // √2560 = 50.596…, and bf16 has steps of 0.25 there.
-        assert!((half_precision_root(2560) - 50.5).abs() < f32::EPSILON);
-        assert!((half_precision_root(1024) - 32.0).abs() < f32::EPSILON);
     }
 }

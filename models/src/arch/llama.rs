@@ -1,12 +1,45 @@
-//! Llama 2 and 3, and the many models that share their shape.
+//! Llama 2 and 3, and the many models that share their shape: attention and a gated feed-forward part,
+//! each behind an RMS norm and added to the residual stream.
 
-use ingle_backends::plan::{Plan, PlanBuilder, PlanError};
+use ingle_backends::plan::{Columns, Plan, PlanBuilder, PlanError, RopeId};
+use serde_json::{Value, json};
 
-use super::{Architecture, AttentionWeights, Dimensions, FeedForwardWeights, WeightFormats, head};
+use super::decoder::{AttentionWeights, Layer, decoder, gated};
+use super::dimensions::Keys;
+use super::{Architecture, Dimensions, PlanOptions};
+use crate::config::{Config, ConfigError, Fields, RopeDefaults};
 
 /// A Llama.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Llama(pub Dimensions);
+pub struct Llama {
+    pub dimensions: Dimensions,
+    pub attention_bias: bool,
+    pub mlp_bias: bool,
+}
+
+impl From<Dimensions> for Llama {
+    fn from(dimensions: Dimensions) -> Self {
+        Self { dimensions, attention_bias: false, mlp_bias: false }
+    }
+}
+
+/// What a configuration means where it is silent.
+pub(super) fn defaults() -> Value {
+    json!({
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": false,
+        "num_key_value_heads": null,
+    })
+}
+
+pub(super) fn read(_: &Config, config: &Fields) -> Result<Box<dyn Architecture>, ConfigError> {
+    Ok(Box::new(Llama {
+        dimensions: Dimensions::read(config, &Keys::USUAL, &RopeDefaults::base(10_000.0))?,
+        attention_bias: config.flag("attention_bias")?,
+        mlp_bias: config.flag("mlp_bias")?,
+    }))
+}
 
 impl Architecture for Llama {
     fn family(&self) -> &'static str {
@@ -14,47 +47,27 @@ impl Architecture for Llama {
     }
 
     fn context(&self) -> usize {
-        self.0.context
+        self.dimensions.context
     }
 
-    fn plan(&self, formats: WeightFormats) -> Result<Plan, PlanError> {
-        let of = &self.0;
-        let mut plan = PlanBuilder::new();
-        let embedding = plan.matrix("model.embed_tokens.weight", of.vocabulary, of.hidden, formats.embedding);
-        let rope = plan.rope_spec(of.rope.clone());
+    fn plan(&self, options: &PlanOptions) -> Result<Plan, PlanError> {
+        decoder(&self.dimensions, options, |plan, layer, rope, x| {
+            let h = layer.rms_norm(plan, "input_layernorm", x);
+            let h = self.attention(plan, layer, rope, h);
+            let x = plan.add(x, h);
+            let h = layer.rms_norm(plan, "post_attention_layernorm", x);
+            let h = gated(plan, layer, h, self.mlp_bias);
+            plan.add(x, h)
+        })
+    }
+}
 
-        let mut x = plan.embed(embedding);
-        for index in 0..of.layers {
-            let layer = format!("model.layers.{index}");
-            plan.scope(format!("layers.{index}"));
-            let attention = AttentionWeights::declare(&mut plan, &layer, of, formats.layers);
-            let feed_forward = FeedForwardWeights::declare(&mut plan, &layer, of, formats.layers);
-            let attention_norm = plan.vector(format!("{layer}.input_layernorm.weight"), of.hidden);
-            let mlp_norm = plan.vector(format!("{layer}.post_attention_layernorm.weight"), of.hidden);
-            let cache = plan.cache(of.kv_heads, of.head_dim);
-
-            let h = plan.rms_norm(x, attention_norm, of.epsilon);
-            let q = plan.linear(h, attention.q);
-            let k = plan.linear(h, attention.k);
-            let v = plan.linear(h, attention.v);
-            let (q, k) = (plan.rope(q, rope), plan.rope(k, rope));
-            let attended = plan.attention(q, k, v, cache, of.heads);
-            let attended = plan.linear(attended, attention.o);
-            x = plan.add(x, attended);
-
-            let h = plan.rms_norm(x, mlp_norm, of.epsilon);
-            let gate = plan.linear(h, feed_forward.gate);
-            let up = plan.linear(h, feed_forward.up);
-            let h = plan.silu_mul(gate, up);
-            let h = plan.linear(h, feed_forward.down);
-            x = plan.add(x, h);
-        }
-        plan.scope("");
-        let norm = plan.vector("model.norm.weight", of.hidden);
-        let x = plan.rms_norm(x, norm, of.epsilon);
-        let head = head(&mut plan, of, embedding, formats.embedding);
-        let logits = plan.logits(x, head);
-        plan.sample(logits);
-        plan.finish()
+impl Llama {
+    fn attention(&self, plan: &mut PlanBuilder, layer: &Layer<'_>, rope: RopeId, h: Columns) -> Columns {
+        let weights = AttentionWeights::declare(plan, layer, self.attention_bias.into());
+        let (q, k, v) = weights.query_key_value(plan, h);
+        let (q, k) = (plan.rope(q, rope), plan.rope(k, rope));
+        let attended = layer.attend(plan, (q, k, v), None);
+        plan.linear(attended, weights.o)
     }
 }

@@ -1,12 +1,38 @@
-//! Qwen 3: a Llama whose queries and keys are normalised head by head.
+//! Qwen 3: a Qwen 2 without its biases, whose queries and keys are normalised head by head.
 
-use ingle_backends::plan::{CacheId, Columns, Plan, PlanBuilder, PlanError, RopeId};
+use ingle_backends::plan::{Columns, Plan, PlanBuilder, PlanError, RopeId};
+use serde_json::{Value, json};
 
-use super::{Architecture, AttentionWeights, Dimensions, FeedForwardWeights, WeightFormats, head};
+use super::decoder::{AttentionWeights, Layer, decoder, gated};
+use super::dimensions::Keys;
+use super::qwen2::upper_windows;
+use super::{Architecture, Dimensions, PlanOptions, Windows};
+use crate::config::{Config, ConfigError, Fields, RopeDefaults};
 
 /// A dense Qwen 3.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Qwen3(pub Dimensions);
+pub struct Qwen3 {
+    pub dimensions: Dimensions,
+    pub windows: Windows,
+    pub attention_bias: bool,
+}
+
+impl From<Dimensions> for Qwen3 {
+    fn from(dimensions: Dimensions) -> Self {
+        Self { windows: vec![None; dimensions.layers], dimensions, attention_bias: false }
+    }
+}
+
+/// What a configuration means where it is silent.
+pub(super) fn defaults() -> Value {
+    json!({"hidden_act": "silu", "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "head_dim": 128, "max_window_layers": 28})
+}
+
+pub(super) fn read(_: &Config, config: &Fields) -> Result<Box<dyn Architecture>, ConfigError> {
+    let dimensions = Dimensions::read(config, &Keys::USUAL, &RopeDefaults::base(10_000.0))?;
+    let windows = upper_windows(config, dimensions.layers)?;
+    Ok(Box::new(Qwen3 { dimensions, windows, attention_bias: config.flag("attention_bias")? }))
+}
 
 impl Architecture for Qwen3 {
     fn family(&self) -> &'static str {
@@ -14,71 +40,35 @@ impl Architecture for Qwen3 {
     }
 
     fn context(&self) -> usize {
-        self.0.context
+        self.dimensions.context
     }
 
-    fn plan(&self, formats: WeightFormats) -> Result<Plan, PlanError> {
-        decoder(&self.0, formats, |plan, layer, h| {
-            let weights = FeedForwardWeights::declare(plan, layer, &self.0, formats.layers);
-            let (gate, up) = (plan.linear(h, weights.gate), plan.linear(h, weights.up));
-            let h = plan.silu_mul(gate, up);
-            plan.linear(h, weights.down)
+    fn plan(&self, options: &PlanOptions) -> Result<Plan, PlanError> {
+        decoder(&self.dimensions, options, |plan, layer, rope, x| {
+            let h = layer.rms_norm(plan, "input_layernorm", x);
+            let h = attention(plan, layer, rope, h, self.windows[layer.index], self.attention_bias);
+            let x = plan.add(x, h);
+            let h = layer.rms_norm(plan, "post_attention_layernorm", x);
+            let h = gated(plan, layer, h, false);
+            plan.add(x, h)
         })
     }
 }
 
-/// The decoder that dense models and mixtures of experts share, around their feed-forward part.
-pub(super) fn decoder(
-    of: &Dimensions,
-    formats: WeightFormats,
-    feed_forward: impl Fn(&mut PlanBuilder, &str, Columns) -> Columns,
-) -> Result<Plan, PlanError> {
-    let mut plan = PlanBuilder::new();
-    let embedding = plan.matrix("model.embed_tokens.weight", of.vocabulary, of.hidden, formats.embedding);
-    let rope = plan.rope_spec(of.rope.clone());
-
-    let mut x = plan.embed(embedding);
-    for index in 0..of.layers {
-        let layer = format!("model.layers.{index}");
-        plan.scope(format!("layers.{index}"));
-        let attention_norm = plan.vector(format!("{layer}.input_layernorm.weight"), of.hidden);
-        let mlp_norm = plan.vector(format!("{layer}.post_attention_layernorm.weight"), of.hidden);
-        let cache = plan.cache(of.kv_heads, of.head_dim);
-
-        let h = plan.rms_norm(x, attention_norm, of.epsilon);
-        let attended = attention(&mut plan, &layer, of, formats, h, rope, cache);
-        x = plan.add(x, attended);
-
-        let h = plan.rms_norm(x, mlp_norm, of.epsilon);
-        let h = feed_forward(&mut plan, &layer, h);
-        x = plan.add(x, h);
-    }
-    plan.scope("");
-    let norm = plan.vector("model.norm.weight", of.hidden);
-    let x = plan.rms_norm(x, norm, of.epsilon);
-    let head = head(&mut plan, of, embedding, formats.embedding);
-    let logits = plan.logits(x, head);
-    plan.sample(logits);
-    plan.finish()
-}
-
-fn attention(
+/// Attention with normalised heads; dense models and mixtures of experts have the same.
+pub(super) fn attention(
     plan: &mut PlanBuilder,
-    layer: &str,
-    of: &Dimensions,
-    formats: WeightFormats,
-    h: Columns,
+    layer: &Layer<'_>,
     rope: RopeId,
-    cache: CacheId,
+    h: Columns,
+    window: Option<u32>,
+    bias: bool,
 ) -> Columns {
-    let weights = AttentionWeights::declare(plan, layer, of, formats.layers);
-    let q_norm = plan.vector(format!("{layer}.self_attn.q_norm.weight"), of.head_dim);
-    let k_norm = plan.vector(format!("{layer}.self_attn.k_norm.weight"), of.head_dim);
-
-    let (q, k, v) = (plan.linear(h, weights.q), plan.linear(h, weights.k), plan.linear(h, weights.v));
-    let q = plan.head_norm(q, of.head_dim, q_norm, 0.0, of.epsilon);
-    let k = plan.head_norm(k, of.head_dim, k_norm, 0.0, of.epsilon);
+    let weights = AttentionWeights::declare(plan, layer, bias.into());
+    let (q, k, v) = weights.query_key_value(plan, h);
+    let q = layer.head_norm(plan, "self_attn.q_norm", q, 0.0);
+    let k = layer.head_norm(plan, "self_attn.k_norm", k, 0.0);
     let (q, k) = (plan.rope(q, rope), plan.rope(k, rope));
-    let attended = plan.attention(q, k, v, cache, of.heads);
+    let attended = layer.attend(plan, (q, k, v), window);
     plan.linear(attended, weights.o)
 }

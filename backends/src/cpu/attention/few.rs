@@ -3,7 +3,8 @@
 //! Keys and values are widened in registers as they come from memory, once for up to four queries. Lanes run
 //! along the head.
 
-use std::array;
+#![allow(clippy::needless_range_loop, reason = "tiles are walked by their indices")]
+
 use std::ops::Range;
 
 use super::pages::{CacheElement, Pages, Run, lanes_at};
@@ -16,11 +17,14 @@ const CHUNK: usize = 64;
 /// Vectors of a chunk's scores.
 const CHUNK_LINES: usize = CHUNK / LANES;
 
+/// A number per token of a chunk.
+type Chunk = [Line; CHUNK_LINES];
+
 /// Memory that a task needs: padded queries, and the scores of a chunk.
 #[derive(Default)]
 pub(super) struct FewScratch {
     queries: Vec<Line>,
-    scores: Vec<[Line; CHUNK_LINES]>,
+    scores: Vec<Chunk>,
 }
 
 /// Attention of some queries over some positions.
@@ -42,7 +46,8 @@ impl<E: CacheElement> Kernel for FewQueries<'_, E> {
         let (count, lines) = (queries.count(), queries.head_lines());
         let FewScratch { queries: padded, scores } = scratch;
         padded.resize(count * lines, Line([0.0; LANES]));
-        scores.resize(count, [Line([0.0; LANES]); CHUNK_LINES]);
+        let zeros = [Line([0.0; LANES]); CHUNK_LINES];
+        scores.resize(count, zeros);
         let (padded, scores) = (&mut padded[..count * lines], &mut scores[..count]);
         for (index, to) in padded.chunks_exact_mut(lines).enumerate() {
             for (chunk, to) in to.iter_mut().enumerate() {
@@ -50,14 +55,24 @@ impl<E: CacheElement> Kernel for FewQueries<'_, E> {
                 s.store(s.mul(x, s.splat(queries.scale)), &mut to.0);
             }
         }
+        let (mut key_scales, mut value_scales) = (zeros, zeros);
         out.weighted.fill(Line([0.0; LANES]));
         out.max.fill(f32::MIN);
         out.sum.fill(0.0);
         for start in positions.clone().step_by(CHUNK) {
             let chunk = start..positions.end.min(start + CHUNK);
+            values.prefetch(s, chunk.clone());
             key_scores(s, padded, keys, chunk.clone(), scores);
+            keys.prefetch(s, chunk.end..positions.end.min(chunk.end + CHUNK));
+            if E::SCALED {
+                widen_scales(s, keys, chunk.clone(), &mut key_scales);
+                widen_scales(s, values, chunk.clone(), &mut value_scales);
+            }
             for index in 0..count {
-                let row = bytemuck::cast_slice_mut(&mut scores[index]);
+                let row = &mut scores[index];
+                if E::SCALED {
+                    multiply(s, row, &key_scales);
+                }
                 if let Some(cap) = queries.softcap {
                     cap_scores(s, row, cap);
                 }
@@ -65,13 +80,7 @@ impl<E: CacheElement> Kernel for FewQueries<'_, E> {
                 let weighted = &mut out.weighted[index * lines..][..lines];
                 soften(s, row, &mut out.max[index], &mut out.sum[index], weighted);
                 if E::SCALED {
-                    let mut token = 0;
-                    for run in values.runs(chunk.clone()) {
-                        for scale in run.scales() {
-                            row[token] *= scale.to_f32();
-                            token += 1;
-                        }
-                    }
+                    multiply(s, row, &value_scales);
                 }
             }
             add_values(s, scores, values, chunk, lines, out.weighted);
@@ -86,7 +95,7 @@ fn key_scores<S: Simd, E: CacheElement>(
     queries: &[Line],
     keys: Pages<'_, E>,
     chunk: Range<usize>,
-    scores: &mut [[Line; CHUNK_LINES]],
+    scores: &mut [Chunk],
 ) {
     let lines = queries.len() / scores.len();
     let mut first = 0;
@@ -115,46 +124,76 @@ fn run_scores<S: Simd, E: CacheElement, const N: usize, const T: usize>(
     lines: usize,
     run: Run<'_, E>,
     first: usize,
-    scores: &mut [[Line; CHUNK_LINES]],
+    scores: &mut [Chunk],
 ) -> usize {
-    let queries: [&[Line]; N] = array::from_fn(|n| &queries[n * lines..][..lines]);
+    let mut rows = [&queries[..lines]; N];
+    for n in 1..N {
+        rows[n] = &queries[n * lines..][..lines];
+    }
     let tokens = run.tokens();
     for token in (0..tokens).step_by(T) {
         // Past the end the last key is multiplied again and dropped.
-        let keys: [&[E]; T] = array::from_fn(|t| run.vector((token + t).min(tokens - 1)));
+        let mut keys = [run.vector(token); T];
+        for t in 1..T {
+            keys[t] = run.vector((token + t).min(tokens - 1));
+        }
         let mut sums = [s.zero(); 4];
         for chunk in 0..lines {
-            let keys: [S::F32; T] = array::from_fn(|t| lanes_at(s, keys[t], chunk));
+            let mut lanes = [s.zero(); T];
+            for t in 0..T {
+                lanes[t] = lanes_at(s, keys[t], chunk);
+            }
             for n in 0..N {
-                let query = s.load(&queries[n][chunk].0);
+                let query = s.load(&rows[n][chunk].0);
                 for t in 0..T {
-                    sums[n * T + t] = s.fma(query, keys[t], sums[n * T + t]);
+                    sums[n * T + t] = s.fma(query, lanes[t], sums[n * T + t]);
                 }
             }
         }
         let sums = s.reduce_sum4(sums);
         for t in 0..T.min(tokens - token) {
-            let scale = if E::SCALED { run.scales()[token + t].to_f32() } else { 1.0 };
             for n in 0..N {
                 let row: &mut [f32] = bytemuck::cast_slice_mut(&mut scores[n]);
-                row[first + token + t] = sums[n * T + t] * scale;
+                row[first + token + t] = sums[n * T + t];
             }
         }
     }
     N
 }
 
+/// The scales of a chunk's head vectors.
+#[inline(always)]
+fn widen_scales<S: Simd, E: CacheElement>(s: S, pages: Pages<'_, E>, chunk: Range<usize>, to: &mut Chunk) {
+    let mut to: &mut [f32] = bytemuck::cast_slice_mut(to);
+    for run in pages.runs(chunk) {
+        let (out, rest) = to.split_at_mut(run.tokens());
+        for (from, out) in run.scales().chunks(LANES).zip(out.chunks_mut(LANES)) {
+            s.store_partial(lanes_at(s, from, 0), out);
+        }
+        to = rest;
+    }
+}
+
+/// Multiplies the numbers of a chunk by others.
+#[inline(always)]
+fn multiply<S: Simd>(s: S, numbers: &mut Chunk, by: &Chunk) {
+    for (line, by) in numbers.iter_mut().zip(by) {
+        s.store(s.mul(s.load(&line.0), s.load(&by.0)), &mut line.0);
+    }
+}
+
 /// `cap · tanh(score / cap)` for all scores of a chunk.
 #[inline(always)]
-fn cap_scores<S: Simd>(s: S, scores: &mut [f32], cap: f32) {
-    for vector in scores.as_chunks_mut::<LANES>().0 {
-        s.store(Capped(cap).apply(s, s.load(vector)), vector);
+fn cap_scores<S: Simd>(s: S, scores: &mut Chunk, cap: f32) {
+    for line in scores {
+        s.store(Capped(cap).apply(s, s.load(&line.0)), &mut line.0);
     }
 }
 
 /// Rules out the positions of a chunk that a query does not see, and what lies after the chunk's end.
 #[inline(always)]
-fn mask(scores: &mut [f32], chunk: Range<usize>, sees: Range<usize>) {
+fn mask(scores: &mut Chunk, chunk: Range<usize>, sees: Range<usize>) {
+    let scores: &mut [f32] = bytemuck::cast_slice_mut(scores);
     let from = sees.start.clamp(chunk.start, chunk.end) - chunk.start;
     let to = sees.end.clamp(chunk.start, chunk.end) - chunk.start;
     scores[..from].fill(f32::NEG_INFINITY);
@@ -163,20 +202,19 @@ fn mask(scores: &mut [f32], chunk: Range<usize>, sees: Range<usize>) {
 
 /// Turns scores into weights relative to the largest score so far, and what was added up before along with it.
 #[inline(always)]
-fn soften<S: Simd>(s: S, scores: &mut [f32], max: &mut f32, sum: &mut f32, weighted: &mut [Line]) {
-    let vectors = scores.as_chunks_mut::<LANES>().0;
+fn soften<S: Simd>(s: S, scores: &mut Chunk, max: &mut f32, sum: &mut f32, weighted: &mut [Line]) {
     let mut largest = s.splat(*max);
-    for vector in &*vectors {
+    for line in &*scores {
         // NaN goes through here unseen, but not through the exponential.
-        largest = s.max(s.load(vector), largest);
+        largest = s.max(s.load(&line.0), largest);
     }
     let new_max = s.reduce_max(largest);
     let shift = s.splat(new_max);
     let mut sums = s.zero();
-    for vector in vectors {
-        let weight = s.exp(s.sub(s.load(vector), shift));
+    for line in scores {
+        let weight = s.exp(s.sub(s.load(&line.0), shift));
         sums = s.add(sums, weight);
-        s.store(weight, vector);
+        s.store(weight, &mut line.0);
     }
     let kept = s.to_array(s.exp(s.splat(*max - new_max)))[0];
     *sum = *sum * kept + s.reduce_sum(sums);
@@ -192,7 +230,7 @@ fn soften<S: Simd>(s: S, scores: &mut [f32], max: &mut f32, sum: &mut f32, weigh
 #[inline(always)]
 fn add_values<S: Simd, E: CacheElement>(
     s: S,
-    weights: &[[Line; CHUNK_LINES]],
+    weights: &[Chunk],
     values: Pages<'_, E>,
     chunk: Range<usize>,
     lines: usize,
@@ -223,25 +261,35 @@ fn add_values<S: Simd, E: CacheElement>(
 #[inline(always)]
 fn add_lines<S: Simd, E: CacheElement, const N: usize, const L: usize>(
     s: S,
-    weights: &[[Line; CHUNK_LINES]],
+    weights: &[Chunk],
     values: Pages<'_, E>,
     chunk: Range<usize>,
     line: usize,
     lines: usize,
     out: &mut [Line],
 ) -> usize {
-    let weights: [&[f32]; N] = array::from_fn(|n| bytemuck::cast_slice(&weights[n]));
-    let mut sums: [[S::F32; L]; N] =
-        array::from_fn(|n| array::from_fn(|l| s.load(&out[n * lines + line + l].0)));
+    let mut rows: [&[f32]; N] = [&[]; N];
+    for n in 0..N {
+        rows[n] = bytemuck::cast_slice(&weights[n]);
+    }
+    let mut sums = [[s.zero(); L]; N];
+    for n in 0..N {
+        for l in 0..L {
+            sums[n][l] = s.load(&out[n * lines + line + l].0);
+        }
+    }
     let mut first = 0;
     for run in values.runs(chunk) {
         for token in 0..run.tokens() {
             let vector = run.vector(token);
-            let vector: [S::F32; L] = array::from_fn(|l| lanes_at(s, vector, line + l));
+            let mut lanes = [s.zero(); L];
+            for l in 0..L {
+                lanes[l] = lanes_at(s, vector, line + l);
+            }
             for n in 0..N {
-                let weight = s.splat(weights[n][first + token]);
+                let weight = s.splat(rows[n][first + token]);
                 for l in 0..L {
-                    sums[n][l] = s.fma(weight, vector[l], sums[n][l]);
+                    sums[n][l] = s.fma(weight, lanes[l], sums[n][l]);
                 }
             }
         }

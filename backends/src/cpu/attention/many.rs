@@ -4,7 +4,8 @@
 //! vectors of queries, softmax needs no sums across lanes, and both products are broadcasts of key and
 //! value elements times vectors of queries. Keys and values are widened once per block.
 
-use std::array;
+#![allow(clippy::needless_range_loop, reason = "tiles are walked by their indices")]
+
 use std::ops::Range;
 
 use super::pages::{CacheElement, Pages, lanes_at};
@@ -68,6 +69,7 @@ impl<E: CacheElement> Kernel for ManyQueries<'_, E> {
             let tokens = block.len();
             let scores = &mut scores[..tokens * width];
             widen(s, keys, block.clone(), lines, wide_keys);
+            values.prefetch(s, block.clone());
             let rows = Rows { data: bytemuck::cast_slice(wide_keys), stride: lines * LANES };
             scores_of(s, rows, tokens, head_dim, turned, width, scores);
             if let Some(cap) = queries.softcap {
@@ -77,6 +79,7 @@ impl<E: CacheElement> Kernel for ManyQueries<'_, E> {
             }
             mask(&queries, block.clone(), width, scores);
             soften(s, scores, width, max, sum, kept);
+            keys.prefetch(s, block.end..positions.end.min(block.end + BLOCK));
             widen(s, values, block, lines, wide_values);
             let rows = Rows { data: bytemuck::cast_slice(wide_values), stride: lines * LANES };
             add_values(s, rows, head_dim, scores, width, kept, weighted);
@@ -127,13 +130,24 @@ fn widen<S: Simd, E: CacheElement>(
     for run in pages.runs(block) {
         for (token, to) in (0..run.tokens()).zip(&mut to) {
             let vector = run.vector(token);
-            let scale = s.splat(if E::SCALED { run.scales()[token].to_f32() } else { 1.0 });
+            let scale = if E::SCALED { s.splat_f16(&run.scales()[token]) } else { s.splat(1.0) };
             for (index, to) in to.iter_mut().enumerate() {
                 let x = lanes_at(s, vector, index);
                 s.store(if E::SCALED { s.mul(x, scale) } else { x }, &mut to.0);
             }
         }
     }
+}
+
+/// The first `V` vectors.
+#[inline(always)]
+fn load_lines<S: Simd, const V: usize>(s: S, from: &[Line]) -> [S::F32; V] {
+    let from = &from[..V];
+    let mut vectors = [s.zero(); V];
+    for v in 0..V {
+        vectors[v] = s.load(&from[v].0);
+    }
+    vectors
 }
 
 /// A row-major matrix.
@@ -203,11 +217,13 @@ impl ScoreBlock<'_> {
         scores: &mut [Line],
     ) -> usize {
         while token + R <= tokens {
-            let keys: [&[f32]; R] =
-                array::from_fn(|r| &self.keys.data[(token + r) * self.keys.stride..][..self.head_dim]);
+            let mut keys: [&[f32]; R] = [&[]; R];
+            for r in 0..R {
+                keys[r] = &self.keys.data[(token + r) * self.keys.stride..][..self.head_dim];
+            }
             let mut sums = [[s.zero(); V]; R];
             for (k, queries) in self.queries.chunks_exact(self.width).enumerate().take(self.head_dim) {
-                let queries: [S::F32; V] = array::from_fn(|v| s.load(&queries[self.at + v].0));
+                let queries = load_lines::<S, V>(s, &queries[self.at..]);
                 for r in 0..R {
                     let key = s.splat(keys[r][k]);
                     for v in 0..V {
@@ -333,7 +349,7 @@ impl ValueBlock<'_> {
         mut element: usize,
         weighted: &mut [Line],
     ) -> usize {
-        let kept: [S::F32; V] = array::from_fn(|v| s.load(&self.kept[self.at + v].0));
+        let kept = load_lines::<S, V>(s, &self.kept[self.at..]);
         while element + R <= self.head_dim {
             let mut sums = [[s.zero(); V]; R];
             for r in 0..R {
@@ -344,7 +360,7 @@ impl ValueBlock<'_> {
             }
             let values = self.values.data.chunks_exact(self.values.stride);
             for (weights, values) in self.weights.chunks_exact(self.width).zip(values) {
-                let weights: [S::F32; V] = array::from_fn(|v| s.load(&weights[self.at + v].0));
+                let weights = load_lines::<S, V>(s, &weights[self.at..]);
                 let values = &values[element..][..R];
                 for r in 0..R {
                     let value = s.splat(values[r]);

@@ -35,7 +35,7 @@ const MANY: usize = 12;
 /// Positions that a part of a long context has at least.
 const PART_POSITIONS: usize = 512;
 /// Products of elements below which waking threads costs more than it saves.
-const WORTH_SHARING: usize = 1 << 18;
+const WORTH_SHARING: usize = 1 << 16;
 
 thread_local! {
     static SCRATCH: RefCell<(FewScratch, ManyScratch)> = RefCell::default();
@@ -328,12 +328,11 @@ impl Kernel for AddScaled<'_> {
     fn run<S: Simd>(self, s: S) {
         let factor = s.splat(self.factor);
         for (x, out) in self.x.iter().zip(self.out.chunks_mut(LANES)) {
-            match out.first_chunk_mut() {
-                Some(whole) => s.store(s.fma(factor, s.load(&x.0), s.load(whole)), whole),
-                None => {
-                    let sum = s.fma(factor, s.load(&x.0), s.load_partial(out));
-                    s.store_partial(sum, out);
-                }
+            if let Some(whole) = out.first_chunk_mut() {
+                s.store(s.fma(factor, s.load(&x.0), s.load(whole)), whole);
+            } else {
+                let sum = s.fma(factor, s.load(&x.0), s.load_partial(out));
+                s.store_partial(sum, out);
             }
         }
     }

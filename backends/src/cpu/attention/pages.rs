@@ -102,6 +102,19 @@ impl<'a, E: CacheElement> Pages<'a, E> {
     }
 }
 
+impl<E: CacheElement> Pages<'_, E> {
+    /// Asks for the memory of a range of positions, which will be read soon. Pages lie apart from one another, so the
+    /// processor does not find out by itself where reading goes on.
+    #[inline(always)]
+    pub(super) fn prefetch<S: Simd>(self, s: S, positions: Range<usize>) {
+        for run in self.runs(positions) {
+            for line in run.codes.chunks(64 / size_of::<E>()) {
+                s.prefetch(&line[0], 0);
+            }
+        }
+    }
+}
+
 /// The 16 elements of a head vector from 16·`index` on, or as many as there are.
 #[inline(always)]
 pub(super) fn lanes_at<S: Simd, E: Element>(s: S, vector: &[E], index: usize) -> S::F32 {

@@ -6,9 +6,10 @@
 use std::array;
 use std::cell::RefCell;
 
-use super::{BLOCK_ROWS, Epilogue};
+use super::few::bytes_ahead;
 use super::prepare::LINE_CODES;
 use super::tiled::cut;
+use super::{BLOCK_ROWS, Epilogue};
 use crate::cpu::simd::{CodeLine, Columns, Kernel, Simd, reserve_lines};
 
 /// Cache lines of a row that a tile sums before it puts the sums down: 4096 columns.
@@ -16,9 +17,7 @@ const DEPTH: usize = 4096 / LINE_CODES;
 /// Rows of weights in a tile.
 const TILE: usize = 4;
 /// Rows of activations up to which the weights are read as a stream.
-const FEW: usize = 8;
-/// How far ahead of a cache line the memory is asked for.
-const AHEAD: usize = 2048;
+pub(super) const FEW: usize = 8;
 
 thread_local! {
     /// Integer sums of the parts of long rows, one buffer per thread, kept.
@@ -210,13 +209,14 @@ fn tile<S: Simd, const M: usize, const TOTALS: bool>(
 ) -> ([[S::Sums; TILE]; M], [S::Sums; TILE]) {
     let depth = weights[0].len();
     let (x, w) = (cut(x, depth), cut(weights, depth));
+    let ahead = bytes_ahead(TILE * depth * LINE_CODES);
     let ones = s.splat_codes(1);
     let mut sums = [[s.zero_sums(); TILE]; M];
     let mut totals = [s.zero_sums(); TILE];
     for k in 0..depth {
         if TOTALS {
             for w in w {
-                s.prefetch(&w[k], AHEAD);
+                s.prefetch(&w[k], ahead);
             }
         }
         for part in 0..LINE_CODES / S::CODES {

@@ -1,4 +1,4 @@
-//! The product for one to eight rows of activations: the weights are read once, straight from where they lie, and the
+//! The product for one to about eight rows of activations: the weights are read once, straight from where they lie, and the
 //! aim is to do it as fast as the memory delivers them.
 
 #![allow(clippy::needless_range_loop, reason = "tiles are walked by their indices")]
@@ -6,11 +6,18 @@
 use std::array;
 
 use super::Epilogue;
-use super::weights::Format;
+use super::weights::{Format, for_each_vector};
 use crate::cpu::simd::{Columns, Kernel, Line, Simd};
 
-/// How far ahead of a block the memory is asked for. The processor's own prefetching stops at each page's end.
-pub(super) const AHEAD: usize = 2048;
+/// Bytes ahead of a block that the memory is asked for, at least. The processor's own prefetching stops at each page's end,
+/// and this is about what memory delivers in the time that it takes to answer.
+const AHEAD: usize = 2048;
+
+/// How far ahead of a block to ask for the memory when rows that together have this many bytes are read side by
+/// side: at the same place in rows to come.
+pub(super) const fn bytes_ahead(group_bytes: usize) -> usize {
+    if group_bytes > 4 * AHEAD { AHEAD } else { AHEAD.next_multiple_of(group_bytes) }
+}
 
 /// Some rows of a weight matrix times all rows of activations.
 ///
@@ -34,6 +41,8 @@ impl<F: Format<V>, const V: usize> Kernel for FewRows<'_, F, V> {
         if S::MANY_REGISTERS {
             match self.m {
                 0 => {}
+                // Codes that take long to decode want several rows in flight, others one unbroken stream.
+                1 if F::PERMUTED => self.all::<S, 1, 4>(s),
                 1 => self.all::<S, 1, 1>(s),
                 2 => self.all::<S, 2, 4>(s),
                 3 => self.all::<S, 3, 4>(s),
@@ -44,7 +53,7 @@ impl<F: Format<V>, const V: usize> Kernel for FewRows<'_, F, V> {
         } else {
             match self.m {
                 0 => {}
-                1 => self.all::<S, 1, 1>(s),
+                1 => self.all::<S, 1, 2>(s),
                 2 => self.all::<S, 2, 2>(s),
                 4 => self.all::<S, 4, 1>(s),
                 _ => self.all::<S, 3, 2>(s),
@@ -95,6 +104,7 @@ fn dot_rows<S: Simd, F: Format<V>, const V: usize, const M: usize, const N: usiz
     x: [&[[Line; V]]; M],
 ) -> [[S::F32; N]; M] {
     let context = F::context(s);
+    let ahead = bytes_ahead(N * weights.row_bytes());
     let whole = weights.whole_blocks();
     let mut sums = [[s.zero(); N]; M];
     for index in 0..whole {
@@ -102,9 +112,9 @@ fn dot_rows<S: Simd, F: Format<V>, const V: usize, const M: usize, const N: usiz
         for m in 1..M {
             x_block[m] = &x[m][index];
         }
-        let mut blocks = [F::block(s, &rows[0], index, AHEAD); N];
+        let mut blocks = [F::block(s, &rows[0], index, ahead); N];
         for n in 1..N {
-            blocks[n] = F::block(s, &rows[n], index, AHEAD);
+            blocks[n] = F::block(s, &rows[n], index, ahead);
         }
         add_blocks::<S, F, V, M, N>(s, context, blocks, x_block, &mut sums);
     }
@@ -136,15 +146,17 @@ fn add_blocks<S: Simd, F: Format<V>, const V: usize, const M: usize, const N: us
         for n in 0..N {
             // One multiplication by the scale per block, and chains of additions no longer than a block.
             let mut sum = s.mul(F::vector(s, context, blocks[n], 0), s.load(&x[0][0].0));
-            for v in 1..V {
-                sum = s.fma(F::vector(s, context, blocks[n], v), s.load(&x[0][v].0), sum);
-            }
+            for_each_vector!(v in V {
+                if v > 0 {
+                    sum = s.fma(F::vector(s, context, blocks[n], v), s.load(&x[0][v].0), sum);
+                }
+            });
             let scale = F::scale(s, blocks[n]);
             sums[0][n] = if F::SCALED { s.fma(sum, scale, sums[0][n]) } else { s.add(sum, sums[0][n]) };
         }
         return;
     }
-    for v in 0..V {
+    for_each_vector!(v in V {
         let mut weights = [s.zero(); N];
         for n in 0..N {
             let weight = F::vector(s, context, blocks[n], v);
@@ -156,5 +168,5 @@ fn add_blocks<S: Simd, F: Format<V>, const V: usize, const M: usize, const N: us
                 sums[m][n] = s.fma(x, weights[n], sums[m][n]);
             }
         }
-    }
+    });
 }

@@ -3,7 +3,7 @@
 //!
 //! | rows of activations | what is done |
 //! |---|---|
-//! | 1 to 8 ([`few`]) | every weight is read once, in order, and used for all rows |
+//! | 1 to about 8 ([`few`]) | every weight is read once, in order, and used for all rows |
 //! | more ([`tiled`]) | blocks of weights are turned into floats, then multiplied in register tiles |
 //! | `w8a8`, any ([`codes`]) | the activations are quantised, the products summed as integers |
 //!
@@ -28,8 +28,6 @@ use self::weights::{DenseWeights, Format, INT4_BLOCK, Int4Weights, Int8Weights, 
 use super::simd::{CodeLine, Columns, Isa, LANES, Line, reserve_lines};
 use crate::format::{FormatError, MatrixView, ViewData};
 
-/// Rows of activations from which a block of weights is turned into floats first.
-const MANY: usize = 9;
 /// Bytes of weights that one task reads at least.
 const TASK_BYTES: usize = 32 << 10;
 /// Rows of weights of a task in multiples of this, which all kernels' tiles divide.
@@ -343,9 +341,9 @@ impl Task<'_> {
         let (m, isa, epilogue) = (x.rows(), self.isa, self.epilogue);
         let row_lines = weights.blocks() * V;
         let lines = reserve_lines(&mut scratch.floats, m * row_lines);
-        prepare::floats(&x, self.weights.cols, row_lines, weights.is_permuted(), lines);
+        prepare::floats(isa, &x, self.weights.cols, row_lines, weights.is_permuted(), lines);
         let x = &*lines;
-        if m < MANY {
+        if m < many_rows(isa, weights.is_permuted()) {
             share(out, 0, self.rows_per_stream(), &|first, out| {
                 isa.run_float(FewRows::<_, V> { weights, x, m, first, epilogue, out });
             });
@@ -368,7 +366,7 @@ impl Task<'_> {
     ) {
         let (isa, epilogue) = (self.isa, self.epilogue);
         let weights = weights.as_chunks().0;
-        let rows = if x_scales.len() < MANY { self.rows_per_stream() } else { self.rows_per_block() };
+        let rows = if x_scales.len() <= codes::FEW { self.rows_per_stream() } else { self.rows_per_block() };
         share(out, 0, rows, &|first, out| {
             isa.run(CodeRows { weights, weight_scales, x, x_scales, row_lines, first, epilogue, out });
         });
@@ -385,6 +383,16 @@ impl Task<'_> {
     /// Rows of weights in a task that many rows of activations are multiplied with.
     fn rows_per_block(&self) -> usize {
         (self.weights.rows / (4 * current_num_threads())).next_multiple_of(4).clamp(16, BLOCK_ROWS)
+    }
+}
+
+/// Rows of activations from which it pays to turn a block of weights into floats first: where there are not registers for
+/// all rows' sums sooner, and soonest where decoding alone fills the registers.
+fn many_rows(isa: Isa, slow_to_decode: bool) -> usize {
+    match (isa, slow_to_decode) {
+        (Isa::Avx512, _) => 9,
+        (_, false) => 7,
+        (_, true) => 2,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::weights::{NF4_VECTORS, nf4_order};
+use super::weights::NF4_VECTORS;
 use super::{Activations, QuantizedActivations};
 use crate::cpu::simd::{CodeLine, Isa, Kernel, LANES, Line, Simd, SimdSlices};
 use crate::format::ActivationScale;
@@ -28,12 +28,19 @@ fn for_rows<T: Send>(
 }
 
 /// Copies rows into rows of `row_lines`, the rest zero; in the order of NF4 weights if `permuted`.
-pub(super) fn floats(x: &Activations<'_>, cols: usize, row_lines: usize, permuted: bool, to: &mut [Line]) {
+pub(super) fn floats(
+    isa: Isa,
+    x: &Activations<'_>,
+    cols: usize,
+    row_lines: usize,
+    permuted: bool,
+    to: &mut [Line],
+) {
     for_rows(to, row_lines, x.rows() * cols, |row, to| {
         let from = &x.row(row)[..cols];
         let to: &mut [f32] = bytemuck::cast_slice_mut(to);
         if permuted {
-            permute(from, to);
+            isa.run_float(Permute { from, to });
         } else {
             let (used, padding) = to.split_at_mut(cols);
             used.copy_from_slice(from);
@@ -42,16 +49,26 @@ pub(super) fn floats(x: &Activations<'_>, cols: usize, row_lines: usize, permute
     });
 }
 
-/// Copies a row into the order of NF4 weights.
-fn permute(from: &[f32], to: &mut [f32]) {
-    const BLOCK: usize = NF4_VECTORS * LANES;
-    let (whole, rest) = from.as_chunks::<BLOCK>();
-    let mut last = [0.0; BLOCK];
-    last[..rest.len()].copy_from_slice(rest);
-    for (from, to) in whole.iter().chain([&last]).zip(to.as_chunks_mut::<BLOCK>().0) {
-        for (vector, to) in to.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            for (lane, to) in to.iter_mut().enumerate() {
-                *to = from[nf4_order(vector, lane)];
+/// Copies a row into the order in which the instruction set looks NF4 weights up, and fills its last block up with zeros.
+struct Permute<'a> {
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Permute<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        const BLOCK: usize = NF4_VECTORS * LANES;
+        let (whole, rest) = self.from.as_chunks::<BLOCK>();
+        let mut last = [0.0; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        for (from, to) in whole.iter().chain([&last]).zip(self.to.as_chunks_mut::<BLOCK>().0) {
+            for vector in 0..NF4_VECTORS {
+                for lane in 0..LANES {
+                    to[vector * LANES + lane] = from[S::nf4_order(vector, lane)];
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Every instruction set × format × odd shape against a plain loop in f64.
 
+#![allow(clippy::float_cmp, reason = "what is compared so is exact")]
+
 use crate::cpu::simd::Isa;
 use crate::format::{
     ActivationCodes, ActivationScale, Int4Group, Int8Group, PackedMatrix, WeightFormat, quantize_activations,

@@ -10,9 +10,9 @@
 use std::array;
 use std::cell::RefCell;
 
+use super::few::{bytes_ahead, reduce};
+use super::weights::{Format, for_each_vector};
 use super::{BLOCK_ROWS, Epilogue};
-use super::few::{AHEAD, reduce};
-use super::weights::Format;
 use crate::cpu::simd::{Columns, Isa, Kernel, LANES, Line, Simd, reserve_lines};
 
 /// Vectors of a row that a tile sums before it puts the sums down: 1024 columns.
@@ -84,6 +84,7 @@ impl<F: Format<V>, const V: usize> Kernel for Decode<'_, F, V> {
     fn run<S: Simd>(self, s: S) {
         let Decode { weights, first, start, depth, decoded } = self;
         let context = F::context(s);
+        let ahead = bytes_ahead(weights.row_bytes());
         let whole = weights.whole_blocks();
         for (row, lines) in decoded.chunks_exact_mut(depth).enumerate() {
             let row = weights.row(first + row);
@@ -91,16 +92,16 @@ impl<F: Format<V>, const V: usize> Kernel for Decode<'_, F, V> {
                 let index = start / V + index;
                 let tail;
                 let block = if index < whole {
-                    F::block(s, &row, index, AHEAD)
+                    F::block(s, &row, index, ahead)
                 } else {
                     tail = F::tail(&row);
                     F::tail_block(s, &tail)
                 };
                 let scale = F::scale(s, block);
-                for (v, line) in lines.iter_mut().enumerate() {
+                for_each_vector!(v in V {
                     let weight = F::vector(s, context, block, v);
-                    s.store(if F::SCALED { s.mul(weight, scale) } else { weight }, &mut line.0);
-                }
+                    s.store(if F::SCALED { s.mul(weight, scale) } else { weight }, &mut lines[v].0);
+                });
             }
         }
     }

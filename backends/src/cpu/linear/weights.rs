@@ -3,10 +3,11 @@
 //! Kernels are written against [`Format`], in blocks of `V` vectors of 16 weights, so that there is one kernel for
 //! all formats and it does not know what the codes look like.
 
+use std::array;
+
 use half::{bf16, f16};
 
 use crate::cpu::simd::{Element, LANES, Simd};
-use crate::format::NF4_CODEBOOK;
 
 /// Vectors in the dense formats' blocks.
 pub(super) const DENSE_VECTORS: usize = 4;
@@ -19,13 +20,28 @@ pub(super) const INT4_BLOCK: usize = NF4_VECTORS * LANES;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
+/// Repeats a block of code for each vector of a block of weights, with its number as a constant: what several vectors
+/// share is then computed once.
+macro_rules! for_each_vector {
+    ($index:ident in $count:ident $body:block) => {
+        for_each_vector!(@ $index $count $body 0 1 2 3 4 5 6 7)
+    };
+    (@ $index:ident $count:ident $body:block $($number:literal)*) => {
+        $(if $number < $count {
+            let $index: usize = $number;
+            $body
+        })*
+    };
+}
+pub(super) use for_each_vector;
+
 /// A weight matrix of one format, in blocks of `V` vectors.
 ///
 /// Nothing here takes or returns vectors through closures: those would not be compiled for the instruction set.
 pub(super) trait Format<const V: usize>: Copy + Send + Sync {
     /// Whether a block has a scale; otherwise its vectors are the weights.
     const SCALED: bool;
-    /// Whether activations must be in the order of [`nf4_order`].
+    /// Whether activations must be in the order of [`Simd::nf4_order`].
     const PERMUTED: bool;
     /// What stays in registers during a kernel.
     type Context<S: Simd>: Copy;
@@ -42,6 +58,8 @@ pub(super) trait Format<const V: usize>: Copy + Send + Sync {
     fn whole_blocks(&self) -> usize;
     /// Whether a row ends in a part of a block.
     fn has_tail(&self) -> bool;
+    /// Bytes of codes from one row to the next.
+    fn row_bytes(&self) -> usize;
     /// A row.
     fn row(&self, row: usize) -> Self::Row;
     /// A whole block. Asks for the memory `ahead` bytes after it.
@@ -55,7 +73,7 @@ pub(super) trait Format<const V: usize>: Copy + Send + Sync {
     /// The scale of each lane.
     fn scale<S: Simd>(s: S, block: Self::Block<'_, S>) -> S::F32;
 
-    /// Whether activations must be in the order of [`nf4_order`].
+    /// Whether activations must be in the order of [`Simd::nf4_order`].
     fn is_permuted(&self) -> bool {
         Self::PERMUTED
     }
@@ -114,6 +132,11 @@ impl<'a, T: Dense> Format<DENSE_VECTORS> for DenseWeights<'a, T> {
     #[inline(always)]
     fn has_tail(&self) -> bool {
         !self.cols.is_multiple_of(DENSE_VECTORS * LANES)
+    }
+
+    #[inline(always)]
+    fn row_bytes(&self) -> usize {
+        self.cols.next_multiple_of(T::PADDING) * size_of::<T>()
     }
 
     #[inline(always)]
@@ -185,6 +208,11 @@ impl<'a, const V: usize> Format<V> for Int8Weights<'a> {
     }
 
     #[inline(always)]
+    fn row_bytes(&self) -> usize {
+        self.groups * V * LANES
+    }
+
+    #[inline(always)]
     fn row(&self, row: usize) -> Self::Row {
         let row_codes = self.groups * V * LANES;
         let codes = &self.codes[row * row_codes..][..row_codes];
@@ -221,8 +249,8 @@ impl<'a, const V: usize> Format<V> for Int8Weights<'a> {
 
 /// NF4, two groups to a block.
 ///
-/// A block is 16 words of 8 codes. Vector j of it is code j of every word, so the weights come in an order of their own,
-/// which costs the activations one permutation per call and the weights none.
+/// The weights of a block come in an order of the instruction set's own, which costs the activations one permutation per
+/// call and the weights none.
 #[derive(Clone, Copy)]
 pub(super) struct Nf4Weights<'a> {
     pub(super) codes: &'a [u8],
@@ -230,23 +258,18 @@ pub(super) struct Nf4Weights<'a> {
     pub(super) groups: usize,
 }
 
-/// Where the element of an NF4 block that lies in vector `vector`, lane `lane` comes from.
-pub(super) const fn nf4_order(vector: usize, lane: usize) -> usize {
-    8 * lane + vector
-}
-
 impl<'a> Format<NF4_VECTORS> for Nf4Weights<'a> {
     const SCALED: bool = true;
     const PERMUTED: bool = true;
-    type Context<S: Simd> = S::Table;
+    type Context<S: Simd> = S::Codebook;
     /// The codes and scales of pairs of groups, and of the last group where it has no partner.
     type Row = (&'a [[u8; NF4_GROUP]], &'a [[f16; 2]], Option<(&'a [u8; NF4_GROUP / 2], &'a f16)>);
     type Block<'b, S: Simd> = (S::Nibbles, S::F32);
-    type Tail = ([u8; NF4_GROUP / 2], f16);
+    type Tail = ([u8; NF4_GROUP], [f16; 2]);
 
     #[inline(always)]
-    fn context<S: Simd>(s: S) -> S::Table {
-        s.table(&NF4_CODEBOOK)
+    fn context<S: Simd>(s: S) -> S::Codebook {
+        s.nf4_codebook()
     }
 
     #[inline(always)]
@@ -257,6 +280,11 @@ impl<'a> Format<NF4_VECTORS> for Nf4Weights<'a> {
     #[inline(always)]
     fn has_tail(&self) -> bool {
         !self.groups.is_multiple_of(2)
+    }
+
+    #[inline(always)]
+    fn row_bytes(&self) -> usize {
+        self.groups * NF4_GROUP / 2
     }
 
     #[inline(always)]
@@ -271,23 +299,28 @@ impl<'a> Format<NF4_VECTORS> for Nf4Weights<'a> {
     fn block<S: Simd>(s: S, row: &Self::Row, index: usize, ahead: usize) -> Self::Block<'_, S> {
         let codes = &row.0[index];
         s.prefetch(codes, ahead);
-        (s.load_nibbles(codes), s.splat_f16_pair(&row.1[index]))
+        (s.load_nf4(codes), s.splat_f16_pair(&row.1[index]))
     }
 
     #[inline(always)]
     fn tail(row: &Self::Row) -> Self::Tail {
-        row.2.map_or(([0; NF4_GROUP / 2], f16::ZERO), |(codes, scale)| (*codes, *scale))
+        // The group that is not there has a scale that makes it nothing.
+        let mut tail = ([0; NF4_GROUP], [f16::ZERO; 2]);
+        if let Some((codes, scale)) = row.2 {
+            tail.0[..NF4_GROUP / 2].copy_from_slice(codes);
+            tail.1[0] = *scale;
+        }
+        tail
     }
 
     #[inline(always)]
-    fn tail_block<S: Simd>(s: S, (codes, scale): &Self::Tail) -> Self::Block<'_, S> {
-        // The upper lanes hold code 0 of a group that is not there; its scale makes them nothing.
-        (s.load_half_nibbles(codes), s.splat_f16_pair(&[*scale, f16::ZERO]))
+    fn tail_block<S: Simd>(s: S, (codes, scales): &Self::Tail) -> Self::Block<'_, S> {
+        (s.load_nf4(codes), s.splat_f16_pair(scales))
     }
 
     #[inline(always)]
-    fn vector<S: Simd>(s: S, table: S::Table, block: Self::Block<'_, S>, index: usize) -> S::F32 {
-        s.look_up(table, block.0, index)
+    fn vector<S: Simd>(s: S, codebook: S::Codebook, block: Self::Block<'_, S>, index: usize) -> S::F32 {
+        s.look_up_nf4(codebook, block.0, index)
     }
 
     #[inline(always)]
@@ -308,52 +341,29 @@ pub(super) struct Int4Weights<'a, const WHOLE: bool> {
     pub(super) groups_per_block: usize,
 }
 
-/// The codes as numbers.
-const INT4_TABLE: [f32; 16] =
-    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
-
-/// One in the lanes of one quarter of a block, zero in the others.
-const QUARTERS: [[f32; LANES]; 4] = [quarter(0), quarter(1), quarter(2), quarter(3)];
-
-const fn quarter(index: usize) -> [f32; LANES] {
-    let mut lanes = [0.0; LANES];
-    let mut lane = 0;
-    while lane < LANES / 4 {
-        lanes[index * LANES / 4 + lane] = 1.0;
-        lane += 1;
-    }
-    lanes
-}
-
-/// Member `which` of each group's pair, in the lanes of the group.
-#[inline(always)]
-fn by_group<S: Simd, const WHOLE: bool>(s: S, pairs: &[[f16; 2]], which: usize) -> S::F32 {
-    let mut lanes = s.splat_f16(&pairs[0][which]);
-    if WHOLE {
-        return lanes;
-    }
-    // Each lane is one number times one, plus zeros: exact. The numbers are used where they lie, for to put
-    // them side by side first would stall on reading what has just been written. Two groups count as four.
-    lanes = s.mul(lanes, s.load(&QUARTERS[0]));
-    for (index, mask) in QUARTERS.iter().enumerate().skip(1) {
-        lanes = s.fma(s.splat_f16(&pairs[index * pairs.len() / 4][which]), s.load(mask), lanes);
-    }
-    lanes
+/// A block of int4 weights.
+#[derive(Clone, Copy)]
+pub(super) struct Int4Block<S: Simd> {
+    codes: S::Nibbles,
+    /// The zero point and scale of a block that is one group.
+    zero: S::F32,
+    scale: S::F32,
+    /// Scales and zero points of a block's quarters, where groups are smaller.
+    quarters: [[f32; 2]; 4],
 }
 
 impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
-    const SCALED: bool = true;
+    const SCALED: bool = WHOLE;
     const PERMUTED: bool = true;
-    type Context<S: Simd> = S::Table;
+    type Context<S: Simd> = S::Codebook;
     /// Codes, and pairs with how many of them there are to a block.
     type Row = (&'a [[u8; INT4_BLOCK / 2]], &'a [[f16; 2]], usize);
-    /// Codes, zero points, scales.
-    type Block<'b, S: Simd> = (S::Nibbles, S::F32, S::F32);
+    type Block<'b, S: Simd> = Int4Block<S>;
     type Tail = ();
 
     #[inline(always)]
-    fn context<S: Simd>(s: S) -> S::Table {
-        s.table(&INT4_TABLE)
+    fn context<S: Simd>(s: S) -> S::Codebook {
+        s.plain_codebook()
     }
 
     #[inline(always)]
@@ -367,6 +377,11 @@ impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
     }
 
     #[inline(always)]
+    fn row_bytes(&self) -> usize {
+        self.blocks * INT4_BLOCK / 2
+    }
+
+    #[inline(always)]
     fn row(&self, row: usize) -> Self::Row {
         let codes = &self.codes.as_chunks().0[row * self.blocks..][..self.blocks];
         let groups = self.blocks * self.groups_per_block;
@@ -376,10 +391,17 @@ impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
     #[inline(always)]
     fn block<S: Simd>(s: S, row: &Self::Row, index: usize, ahead: usize) -> Self::Block<'_, S> {
         let codes = &row.0[index];
-        let groups = if WHOLE { 1 } else { row.2 };
-        let pairs = &row.1[index * groups..][..groups];
         s.prefetch(codes, ahead);
-        (s.load_nibbles(codes), by_group::<S, WHOLE>(s, pairs, 1), by_group::<S, WHOLE>(s, pairs, 0))
+        let codes = s.load_nf4(codes);
+        if WHOLE {
+            let [scale, zero] = &row.1[index];
+            let (zero, scale) = (s.splat_f16(zero), s.splat_f16(scale));
+            return Int4Block { codes, zero, scale, quarters: [[0.0; 2]; 4] };
+        }
+        let pairs = &row.1[index * row.2..][..row.2];
+        // Two groups count as four of half the size.
+        let quarters = array::from_fn(|quarter| pairs[quarter * pairs.len() / 4].map(f16::to_f32));
+        Int4Block { codes, zero: s.zero(), scale: s.zero(), quarters }
     }
 
     #[inline(always)]
@@ -387,16 +409,25 @@ impl<'a, const WHOLE: bool> Format<NF4_VECTORS> for Int4Weights<'a, WHOLE> {
 
     #[inline(always)]
     fn tail_block<S: Simd>(s: S, (): &()) -> Self::Block<'_, S> {
-        (s.load_nibbles(&[0; INT4_BLOCK / 2]), s.zero(), s.zero())
+        let codes = s.load_nf4(&[0; INT4_BLOCK / 2]);
+        Int4Block { codes, zero: s.zero(), scale: s.zero(), quarters: [[0.0; 2]; 4] }
     }
 
     #[inline(always)]
-    fn vector<S: Simd>(s: S, table: S::Table, block: Self::Block<'_, S>, index: usize) -> S::F32 {
-        s.sub(s.look_up(table, block.0, index), block.1)
+    fn vector<S: Simd>(s: S, codebook: S::Codebook, block: Self::Block<'_, S>, index: usize) -> S::F32 {
+        let codes = s.look_up_nf4(codebook, block.codes, index);
+        if WHOLE {
+            return s.sub(codes, block.zero);
+        }
+        // Which quarter a lane belongs to is the instruction set's own affair.
+        let of_lanes = |which: usize| -> [f32; LANES] {
+            array::from_fn(|lane| block.quarters[S::nf4_order(index, lane) / (INT4_BLOCK / 4)][which])
+        };
+        s.mul(s.sub(codes, s.load(&of_lanes(1))), s.load(&of_lanes(0)))
     }
 
     #[inline(always)]
     fn scale<S: Simd>(_: S, block: Self::Block<'_, S>) -> S::F32 {
-        block.2
+        block.scale
     }
 }

@@ -11,7 +11,8 @@ pub fn apply(function: Function, x: f64) -> f64 {
         Function::Gelu => 0.5 * x * erfc(-x / std::f64::consts::SQRT_2),
         Function::GeluTanh => {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
-            0.5 * x * (1.0 + inner.tanh())
+            // (1 + tanh z) / 2 is sigmoid(2z), which keeps its digits where 1 + tanh z would cancel.
+            x * sigmoid(2.0 * inner)
         }
         Function::Relu => relu(x),
         Function::ReluSquared => relu(x) * relu(x),

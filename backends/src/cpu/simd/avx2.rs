@@ -1,14 +1,17 @@
 //! The operations in AVX2 with FMA and F16C, with or without AVX-VNNI: a vector is a pair of registers.
 
 #![allow(unsafe_code, reason = "vector instructions")]
+#![allow(clippy::wildcard_imports, reason = "the names of instructions, all with a prefix of their own")]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "one reason covers all, in the macro below")]
 
 use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::PLAIN_CODEBOOK;
 use super::portable::padded;
 use super::vector::{LANES, Simd};
+use crate::format::NF4_CODEBOOK;
 
 /// The token of AVX2, FMA and F16C, and if `VNNI` of AVX-VNNI.
 #[derive(Clone, Copy)]
@@ -44,14 +47,53 @@ fn power_of_two(n: __m256) -> __m256 {
     })
 }
 
-/// Looks 8 indices up, given in the low 4 bits of each lane.
+/// A codebook's bytes, the lowest of each number first.
+const fn codebook_bytes(codebook: &[f32; 16]) -> [[u8; 16]; 4] {
+    let mut bytes = [[0; 16]; 4];
+    let mut code = 0;
+    while code < 16 {
+        let number = codebook[code].to_le_bytes();
+        let mut byte = 0;
+        while byte < 4 {
+            bytes[byte][code] = number[byte];
+            byte += 1;
+        }
+        code += 1;
+    }
+    bytes
+}
+
+/// Loads a codebook's bytes, each twice.
 #[inline(always)]
-fn look_up_eight(table: Pair, indices: __m256i) -> __m256 {
+fn load_codebook(bytes: &[[u8; 16]; 4]) -> [__m256i; 4] {
+    vector!([
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[0].as_ptr().cast())),
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[1].as_ptr().cast())),
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[2].as_ptr().cast())),
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[3].as_ptr().cast())),
+    ])
+}
+
+/// The numbers that 32 codes, one in each byte, stand for, in four vectors.
+///
+/// A shuffle looks 32 codes up but yields bytes, so there is one for each byte of the result, and they are
+/// interleaved: 3 shuffles per vector, which beats the 2 permutations across a whole register and a blend that looking up
+/// floats takes, as most processors have two units for the former and one for the latter.
+#[inline(always)]
+fn look_up_bytes(codebook: [__m256i; 4], codes: __m256i) -> [__m256; 4] {
     vector!({
-        // The permutations read 3 bits; the fourth, moved to the sign, chooses between them.
-        let low = _mm256_permutevar8x32_ps(table.0, indices);
-        let high = _mm256_permutevar8x32_ps(table.1, indices);
-        _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(indices)))
+        let b0 = _mm256_shuffle_epi8(codebook[0], codes);
+        let b1 = _mm256_shuffle_epi8(codebook[1], codes);
+        let b2 = _mm256_shuffle_epi8(codebook[2], codes);
+        let b3 = _mm256_shuffle_epi8(codebook[3], codes);
+        let (low0, high0) = (_mm256_unpacklo_epi8(b0, b1), _mm256_unpackhi_epi8(b0, b1));
+        let (low1, high1) = (_mm256_unpacklo_epi8(b2, b3), _mm256_unpackhi_epi8(b2, b3));
+        [
+            _mm256_castsi256_ps(_mm256_unpacklo_epi16(low0, low1)),
+            _mm256_castsi256_ps(_mm256_unpackhi_epi16(low0, low1)),
+            _mm256_castsi256_ps(_mm256_unpacklo_epi16(high0, high1)),
+            _mm256_castsi256_ps(_mm256_unpackhi_epi16(high0, high1)),
+        ]
     })
 }
 
@@ -69,7 +111,8 @@ fn sum4([a, b, c, d]: [__m256; 4]) -> __m256 {
 
 impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type F32 = Pair;
-    type Table = Pair;
+    /// The codebook's floats byte by byte: the lowest bytes of all 16, twice, then the next.
+    type Codebook = [__m256i; 4];
     type Nibbles = (__m256i, __m256i);
     /// 32 bytes, or without VNNI 16 codes widened to 16 bits.
     type Codes = __m256i;
@@ -262,12 +305,19 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn table(self, entries: &[f32; 16]) -> Pair {
-        self.load(entries)
+    fn nf4_codebook(self) -> [__m256i; 4] {
+        const BYTES: [[u8; 16]; 4] = codebook_bytes(&NF4_CODEBOOK);
+        load_codebook(&BYTES)
     }
 
     #[inline(always)]
-    fn load_nibbles(self, from: &[u8; 64]) -> Self::Nibbles {
+    fn plain_codebook(self) -> [__m256i; 4] {
+        const BYTES: [[u8; 16]; 4] = codebook_bytes(&PLAIN_CODEBOOK);
+        load_codebook(&BYTES)
+    }
+
+    #[inline(always)]
+    fn load_nf4(self, from: &[u8; 64]) -> Self::Nibbles {
         vector!({
             let at: *const __m256i = from.as_ptr().cast();
             (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1)))
@@ -275,16 +325,26 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn load_half_nibbles(self, from: &[u8; 32]) -> Self::Nibbles {
-        vector!((_mm256_loadu_si256(from.as_ptr().cast()), _mm256_setzero_si256()))
+    fn look_up_nf4(self, codebook: [__m256i; 4], codes: Self::Nibbles, index: usize) -> Pair {
+        // The lower nibbles of all bytes, then the upper ones. The four vectors of each are computed together; the compiler
+        // sees that the calls for the other three do the same, and does it once.
+        let (low, high) = vector!({
+            let (low, high) = if index < 4 {
+                codes
+            } else {
+                (_mm256_srli_epi16::<4>(codes.0), _mm256_srli_epi16::<4>(codes.1))
+            };
+            let nibble = _mm256_set1_epi8(15);
+            (_mm256_and_si256(low, nibble), _mm256_and_si256(high, nibble))
+        });
+        (look_up_bytes(codebook, low)[index % 4], look_up_bytes(codebook, high)[index % 4])
     }
 
     #[inline(always)]
-    fn look_up(self, table: Pair, nibbles: Self::Nibbles, index: usize) -> Pair {
-        // A constant count becomes an immediate.
-        let count = vector!(_mm_cvtsi32_si128(4 * index as i32));
-        let (low, high) = vector!((_mm256_srl_epi32(nibbles.0, count), _mm256_srl_epi32(nibbles.1, count)));
-        (look_up_eight(table, low), look_up_eight(table, high))
+    fn nf4_order(vector: usize, lane: usize) -> usize {
+        // Interleaving works within 128-bit halves: a vector holds 4 bytes' nibbles of each.
+        let byte = 4 * (vector % 4) + lane % 4 + 16 * (lane / 4 % 2) + 32 * (lane / 8);
+        2 * byte + vector / 4
     }
 
     #[inline(always)]

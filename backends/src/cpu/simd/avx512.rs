@@ -1,13 +1,16 @@
 //! The operations in AVX-512: a vector is one register, and int8 products are `vpdpbusd` (VNNI).
 
 #![allow(unsafe_code, reason = "vector instructions")]
+#![allow(clippy::wildcard_imports, reason = "the names of instructions, all with a prefix of their own")]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "one reason covers all, in the macro below")]
 
 use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::PLAIN_CODEBOOK;
 use super::vector::{LANES, Simd};
+use crate::format::NF4_CODEBOOK;
 
 /// The token of AVX-512 F, BW, VL, DQ and VNNI.
 #[derive(Clone, Copy)]
@@ -39,7 +42,7 @@ fn first<T>(of: &[T]) -> __mmask16 {
 
 impl Simd for Avx512 {
     type F32 = __m512;
-    type Table = __m512;
+    type Codebook = __m512;
     type Nibbles = __m512i;
     type Codes = __m512i;
     type Sums = __m512i;
@@ -218,27 +221,33 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn table(self, entries: &[f32; 16]) -> __m512 {
-        self.load(entries)
+    fn nf4_codebook(self) -> __m512 {
+        self.load(&NF4_CODEBOOK)
     }
 
     #[inline(always)]
-    fn load_nibbles(self, from: &[u8; 64]) -> __m512i {
+    fn plain_codebook(self) -> __m512 {
+        self.load(&PLAIN_CODEBOOK)
+    }
+
+    #[inline(always)]
+    fn load_nf4(self, from: &[u8; 64]) -> __m512i {
         vector!(_mm512_loadu_si512(from.as_ptr().cast()))
     }
 
     #[inline(always)]
-    fn load_half_nibbles(self, from: &[u8; 32]) -> __m512i {
-        vector!(_mm512_zextsi256_si512(_mm256_loadu_si256(from.as_ptr().cast())))
+    fn look_up_nf4(self, codebook: __m512, codes: __m512i, index: usize) -> __m512 {
+        vector!({
+            // Code `index` of each of 16 words. The permutation reads the low 4 bits; a constant count of bits
+            // becomes an immediate.
+            let indices = _mm512_srl_epi32(codes, _mm_cvtsi32_si128(4 * index as i32));
+            _mm512_permutexvar_ps(indices, codebook)
+        })
     }
 
     #[inline(always)]
-    fn look_up(self, table: __m512, nibbles: __m512i, index: usize) -> __m512 {
-        vector!({
-            // The permutation reads the low 4 bits of each index. A constant count becomes an immediate.
-            let indices = _mm512_srl_epi32(nibbles, _mm_cvtsi32_si128(4 * index as i32));
-            _mm512_permutexvar_ps(indices, table)
-        })
+    fn nf4_order(vector: usize, lane: usize) -> usize {
+        8 * lane + vector
     }
 
     #[inline(always)]

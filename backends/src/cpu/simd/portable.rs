@@ -5,7 +5,9 @@ use std::array;
 
 use half::{bf16, f16};
 
+use super::PLAIN_CODEBOOK;
 use super::vector::{LANES, Simd};
+use crate::format::NF4_CODEBOOK;
 
 /// The token of the portable instruction set.
 #[derive(Clone, Copy)]
@@ -13,9 +15,8 @@ pub(crate) struct Portable;
 
 type Lanes = [f32; LANES];
 
-/// Codes in a vector: 16, multiplied and added in neighbouring pairs, which is one instruction on x86 and two on
-/// ARM.
-const CODES: usize = 16;
+/// Codes in a vector: enough for the compiler to take their products for a loop, which it turns into vectors.
+const CODES: usize = 64;
 
 #[inline(always)]
 fn map(a: Lanes, b: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
@@ -36,6 +37,21 @@ pub(super) fn padded<T: Copy + Default>(from: &[T]) -> [T; LANES] {
 fn tree_sum(a: Lanes) -> f32 {
     let quarter = |q: usize| (a[4 * q] + a[4 * q + 2]) + (a[4 * q + 1] + a[4 * q + 3]);
     (quarter(0) + quarter(2)) + (quarter(1) + quarter(3))
+}
+
+/// What the two codes of each byte of NF4 stand for: a look-up for two weights instead of one.
+static NF4_PAIRS: [[f32; 2]; 256] = pairs_of(&NF4_CODEBOOK);
+/// The same where every code stands for itself.
+static PLAIN_PAIRS: [[f32; 2]; 256] = pairs_of(&PLAIN_CODEBOOK);
+
+const fn pairs_of(codebook: &[f32; 16]) -> [[f32; 2]; 256] {
+    let mut pairs = [[0.0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [codebook[byte & 15], codebook[byte >> 4]];
+        byte += 1;
+    }
+    pairs
 }
 
 /// 2ⁿ, n an integer between -126 and 127.
@@ -60,10 +76,10 @@ fn widen_f16(half: f16) -> f32 {
 
 impl Simd for Portable {
     type F32 = Lanes;
-    type Table = [f32; 16];
-    type Nibbles = [u32; LANES];
+    type Codebook = &'static [[f32; 2]; 256];
+    type Nibbles = [u8; 64];
     type Codes = [i8; CODES];
-    type Sums = [i32; CODES / 2];
+    type Sums = i32;
 
     const MANY_REGISTERS: bool = false;
     const CODES: usize = CODES;
@@ -215,25 +231,35 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn table(self, entries: &[f32; 16]) -> [f32; 16] {
-        *entries
+    fn nf4_codebook(self) -> &'static [[f32; 2]; 256] {
+        &NF4_PAIRS
     }
 
     #[inline(always)]
-    fn load_nibbles(self, from: &[u8; 64]) -> [u32; LANES] {
-        let words = from.as_chunks::<4>().0;
-        array::from_fn(|lane| u32::from_le_bytes(words[lane]))
+    fn plain_codebook(self) -> &'static [[f32; 2]; 256] {
+        &PLAIN_PAIRS
     }
 
     #[inline(always)]
-    fn load_half_nibbles(self, from: &[u8; 32]) -> [u32; LANES] {
-        let words = from.as_chunks::<4>().0;
-        array::from_fn(|lane| words.get(lane).map_or(0, |word| u32::from_le_bytes(*word)))
+    fn load_nf4(self, from: &[u8; 64]) -> [u8; 64] {
+        *from
     }
 
     #[inline(always)]
-    fn look_up(self, table: [f32; 16], nibbles: [u32; LANES], index: usize) -> Lanes {
-        nibbles.map(|word| table[(word >> (4 * index)) as usize & 15])
+    fn look_up_nf4(self, codebook: &'static [[f32; 2]; 256], codes: [u8; 64], index: usize) -> Lanes {
+        let mut lanes = [0.0; LANES];
+        for pair in 0..4 {
+            let [first, second] = codebook[usize::from(codes[4 * index + pair])];
+            let [third, fourth] = codebook[usize::from(codes[32 + 4 * index + pair])];
+            (lanes[2 * pair], lanes[2 * pair + 1]) = (first, second);
+            (lanes[8 + 2 * pair], lanes[8 + 2 * pair + 1]) = (third, fourth);
+        }
+        lanes
+    }
+
+    #[inline(always)]
+    fn nf4_order(vector: usize, lane: usize) -> usize {
+        8 * vector + lane % 8 + 64 * (lane / 8)
     }
 
     #[inline(always)]
@@ -249,19 +275,19 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn zero_sums(self) -> Self::Sums {
-        [0; CODES / 2]
+    fn zero_sums(self) -> i32 {
+        0
     }
 
     #[inline(always)]
-    fn dot_codes(self, sums: Self::Sums, a: [i8; CODES], b: [i8; CODES]) -> Self::Sums {
-        let product = |at: usize| i32::from(a[at]) * i32::from(b[at]);
-        array::from_fn(|lane| sums[lane].wrapping_add(product(2 * lane) + product(2 * lane + 1)))
+    fn dot_codes(self, sums: i32, a: [i8; CODES], b: [i8; CODES]) -> i32 {
+        let products = a.iter().zip(&b).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        sums.wrapping_add(products.sum::<i32>())
     }
 
     #[inline(always)]
-    fn reduce_sums4(self, a: [Self::Sums; 4]) -> [i32; 4] {
-        a.map(|sums| sums.into_iter().fold(0, i32::wrapping_add))
+    fn reduce_sums4(self, a: [i32; 4]) -> [i32; 4] {
+        a
     }
 
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! Every instruction set that this machine has against plain loops.
 
+#![allow(clippy::float_cmp, reason = "what is compared so is exact")]
+
 use half::{bf16, f16};
 
 use super::{Isa, Kernel, LANES, Simd, SimdSlices};

@@ -22,9 +22,9 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 pub(crate) trait Simd: Copy + Send + Sync {
     /// 16 floats.
     type F32: Copy;
-    /// 16 floats to look up 4-bit indices in.
-    type Table: Copy;
-    /// 16 words of 8 indices of 4 bits each.
+    /// The NF4 codebook in the form that this instruction set looks up from.
+    type Codebook: Copy;
+    /// 128 codes of NF4 as they lie in memory.
     type Nibbles: Copy;
     /// [`Simd::CODES`] int8 codes.
     type Codes: Copy;
@@ -64,8 +64,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Rounds to integers (ties to even) within ±127. A lane that is NaN gives an unspecified code.
     fn store_i8(self, value: Self::F32, to: &mut [i8; LANES]);
     /// All lanes the value of a half.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "loads from memory, like its neighbours")]
     fn splat_f16(self, value: &f16) -> Self::F32;
     /// The lower 8 lanes the value of the first half, the upper 8 that of the second.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "loads from memory, like its neighbours")]
     fn splat_f16_pair(self, values: &[f16; 2]) -> Self::F32;
 
     /// a + b
@@ -93,14 +95,18 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// The sums of four vectors' lanes. The order of additions is the same in each of the four, and fixed.
     fn reduce_sum4(self, a: [Self::F32; 4]) -> [f32; 4];
 
-    /// A table to look up from.
-    fn table(self, entries: &[f32; 16]) -> Self::Table;
-    /// Loads 16 words of nibbles.
-    fn load_nibbles(self, from: &[u8; 64]) -> Self::Nibbles;
-    /// Loads 8 words of nibbles; the words of the upper 8 lanes are zero.
-    fn load_half_nibbles(self, from: &[u8; 32]) -> Self::Nibbles;
-    /// Lane l is the table's entry for nibble number `index`, counted from the lowest, of word l.
-    fn look_up(self, table: Self::Table, nibbles: Self::Nibbles, index: usize) -> Self::F32;
+    /// Loads the NF4 codebook.
+    fn nf4_codebook(self) -> Self::Codebook;
+    /// Loads a codebook in which every code stands for itself.
+    fn plain_codebook(self) -> Self::Codebook;
+    /// Loads 128 codes of NF4.
+    fn load_nf4(self, from: &[u8; 64]) -> Self::Nibbles;
+    /// Vector `index` (of 8) of the numbers that 128 codes stand for. The order is this instruction set's own:
+    /// [`Simd::nf4_order`] says it.
+    fn look_up_nf4(self, codebook: Self::Codebook, codes: Self::Nibbles, index: usize) -> Self::F32;
+    /// Which of 128 codes lane `lane` of vector `vector` holds. The lower 8 lanes hold codes below 64, the upper 8 the
+    /// others, on every instruction set.
+    fn nf4_order(vector: usize, lane: usize) -> usize;
 
     /// Loads `CODES` codes.
     ///

@@ -52,7 +52,7 @@ fn the_same_steps_give_the_same_bits() {
 fn running_ahead_draws_what_waiting_would() {
     let plan = Model::default().plan();
     for temperature in [0.0, 0.8] {
-        let sample = sampled(temperature);
+        let sample = Some(sampled(temperature));
         let first = SequenceStep { sample: sample.clone(), logits: LogitRows::None, ..grow(&text(5, 1), 0) };
         let mut waiting = cpu(&plan, &options(CacheFormat::F16));
         let mut expected = vec![waiting.step(&batch(vec![first.clone()])).unwrap().tokens[0].unwrap()];

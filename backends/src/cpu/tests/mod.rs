@@ -197,8 +197,8 @@ fn text(count: usize, salt: u32) -> Vec<u32> {
     (0..count as u32).map(|i| (i * 37 + salt * 11 + i * i) % VOCABULARY as u32).collect()
 }
 
-fn sampled(temperature: f32) -> Option<Sampling> {
-    Some(Sampling { temperature, seed: 5, ..Sampling::greedy() })
+fn sampled(temperature: f32) -> Sampling {
+    Sampling { temperature, seed: 5, ..Sampling::greedy() }
 }
 
 /// The largest difference, relative to the largest of the expected numbers.

@@ -53,7 +53,9 @@ impl Stretch {
             let node = &plan.nodes[index];
             let feeds_only_selection = |value: &ValueId| {
                 let readers = &uses.consumers[value.index()];
-                !uses.handed_out[value.index()] && readers.iter().all(|r| *r == select || stretch.nodes[*r])
+                // What nobody reads feeds nothing, the selection least of all.
+                let inside = |reader: &usize| *reader == select || stretch.nodes[*reader];
+                !readers.is_empty() && !uses.handed_out[value.index()] && readers.iter().all(inside)
             };
             if is_row_wise(&node.op) && node.op.outputs().iter().all(feeds_only_selection) {
                 stretch.nodes[index] = true;

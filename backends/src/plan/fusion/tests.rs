@@ -190,3 +190,15 @@ fn only_selected_rows_go_through_the_end_of_the_last_layer() {
     assert_eq!(rows("o"), Rows::Selected);
     assert_eq!(rows("down"), Rows::Selected);
 }
+
+#[test]
+fn a_value_that_nobody_reads_does_not_take_the_selection_along() {
+    let mut plan = PlanBuilder::new();
+    let x = plan.input("x", 8);
+    let head = plan.matrix("head", 20, 8, WeightFormat::F16);
+    let _unread = plan.scale(x, 2.0);
+    plan.tap(x);
+    plan.logits(x, head);
+    let plan = plan.finish().unwrap();
+    assert_eq!(plan.fused(FusionSet::all()), Ok(plan));
+}

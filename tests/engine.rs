@@ -1,0 +1,269 @@
+//! The engine against a runner that is stepped by hand: whatever else goes on, a reply is the same.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+
+use std::sync::Arc;
+
+use inglenook::backend::cpu::CpuBackend;
+use inglenook::backend::format::{CacheFormat, WeightFormat};
+use inglenook::backend::plan::{BatchLimits, Function, FusionSet, Plan, RopeSpec};
+use inglenook::backend::sampling::Sampling;
+use inglenook::backend::{
+    Backend, Batch, CacheOptions, LogitRows, PrepareOptions, Runner, SequenceStep, SyntheticWeights, Tokens,
+    no_progress,
+};
+use inglenook::engine::{Engine, EngineError, Event, FinishReason, Finished, Reply, Request};
+use inglenook::models::arch::Dimensions;
+use inglenook::models::arch::llama::Llama;
+use inglenook::models::{Architecture, WeightFormats};
+
+const PAGE_TOKENS: usize = 4;
+
+fn plan() -> Arc<Plan> {
+    let llama = Llama::from(Dimensions {
+        hidden: 64,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 16,
+        feed_forward: 96,
+        activation: Function::Silu,
+        vocabulary: 300,
+        context: 512,
+        epsilon: 1e-5,
+        rope: RopeSpec::new(16, 10_000.0).into(),
+        tied: false,
+    });
+    let plan = llama.plan(&WeightFormats::uniform(WeightFormat::F32).into()).unwrap();
+    Arc::new(plan.fused(FusionSet::all()).unwrap())
+}
+
+fn options(pages: usize) -> PrepareOptions {
+    PrepareOptions {
+        cache: CacheOptions { format: CacheFormat::F16, page_tokens: PAGE_TOKENS, pages },
+        limits: BatchLimits { rows: 24, selected: 8, sequences: 8 },
+        tier: None,
+    }
+}
+
+fn runner(plan: &Arc<Plan>, options: &PrepareOptions) -> Box<dyn Runner> {
+    let backend = CpuBackend::default();
+    let device = backend.devices().remove(0).id;
+    let weights = SyntheticWeights { seed: 5 };
+    backend.prepare(&device, Arc::clone(plan), &weights, options, &mut no_progress).unwrap()
+}
+
+fn engine(pages: usize) -> Engine {
+    let (plan, options) = (plan(), options(pages));
+    Engine::start(runner(&plan, &options), plan, &options).unwrap()
+}
+
+fn prompt(seed: u32, len: usize) -> Vec<u32> {
+    (0..len as u32).map(|i| (i * 7919 + seed * 104_729 + i * i) % 300).collect()
+}
+
+/// What a runner of its own writes after a prompt, one token at a time from the start.
+fn by_hand(prompt: &[u32], count: usize, sampling: &Sampling) -> Vec<u32> {
+    let plan = plan();
+    let options = options(128);
+    let mut runner = runner(&plan, &options);
+    let mut tokens = prompt.to_vec();
+    let mut done = 0;
+    while tokens.len() < prompt.len() + count {
+        let end = (done + 1).min(tokens.len());
+        let step = SequenceStep {
+            tokens: Tokens::Ids(tokens[done..end].to_vec()),
+            start: done as u32,
+            pages: (0..end.div_ceil(PAGE_TOKENS) as u32).collect(),
+            logits: LogitRows::None,
+            sample: (end == tokens.len()).then(|| sampling.clone()),
+        };
+        let output = runner.step(&Batch { sequences: vec![step], inputs: vec![] }).unwrap();
+        tokens.extend(output.tokens[0]);
+        done = end;
+    }
+    tokens[prompt.len()..].to_vec()
+}
+
+/// All tokens of a reply and how it ended.
+fn collect(reply: Reply) -> (Vec<u32>, Finished) {
+    let mut tokens = vec![];
+    for event in reply {
+        match event {
+            Event::Reading { .. } => {}
+            Event::Token(token) => tokens.push(token.id),
+            Event::Finished(finished) => return (tokens, finished),
+            Event::Failed(error) => panic!("the reply failed: {error}"),
+        }
+    }
+    panic!("the reply ended without an end")
+}
+
+fn request(tokens: Vec<u32>, max_tokens: usize) -> Request {
+    Request { max_tokens, ..Request::new(tokens) }
+}
+
+#[test]
+fn a_reply_is_what_a_runner_writes_by_itself() {
+    let engine = engine(64);
+    let sampled = Sampling { temperature: 0.9, top_k: 50, seed: 11, ..Sampling::greedy() };
+    for (len, sampling) in [(1, Sampling::greedy()), (60, Sampling::greedy()), (33, sampled)] {
+        let request = Request { sampling: sampling.clone(), ..request(prompt(1, len), 20) };
+        let (tokens, finished) = collect(engine.session().generate(request));
+        assert_eq!(tokens, by_hand(&prompt(1, len), 20, &sampling));
+        assert_eq!(finished.reason, FinishReason::MaxTokens);
+        assert_eq!(finished.timings.generated_tokens, 20);
+    }
+}
+
+#[test]
+fn replies_side_by_side_are_the_same_as_alone() {
+    let engine = engine(256);
+    let prompts: Vec<_> = (0..12).map(|i| prompt(i, 5 + 9 * i as usize)).collect();
+    let sessions: Vec<_> = prompts.iter().map(|_| engine.session()).collect();
+    let replies: Vec<_> =
+        sessions.iter().zip(&prompts).map(|(s, p)| s.generate(request(p.clone(), 16))).collect();
+    for (reply, prompt) in replies.into_iter().zip(&prompts) {
+        assert_eq!(collect(reply).0, by_hand(prompt, 16, &Sampling::greedy()));
+    }
+}
+
+#[test]
+fn replies_that_fight_for_pages_all_finish_and_are_the_same() {
+    // Four conversations of up to 60 tokens need 60 pages; there are 24.
+    let engine = engine(24);
+    let prompts: Vec<_> = (0..4).map(|i| prompt(i, 30)).collect();
+    let sessions: Vec<_> = prompts.iter().map(|_| engine.session()).collect();
+    let replies: Vec<_> =
+        sessions.iter().zip(&prompts).map(|(s, p)| s.generate(request(p.clone(), 30))).collect();
+    for (reply, prompt) in replies.into_iter().zip(&prompts) {
+        let (tokens, finished) = collect(reply);
+        assert_eq!(finished.reason, FinishReason::MaxTokens);
+        assert_eq!(tokens, by_hand(prompt, 30, &Sampling::greedy()));
+    }
+}
+
+#[test]
+fn a_second_turn_reads_only_what_is_new() {
+    let engine = engine(64);
+    let session = engine.session();
+    let first = prompt(3, 50);
+    let (reply, _) = collect(session.generate(request(first.clone(), 10)));
+    let second = [first, reply, prompt(4, 7)].concat();
+    let (tokens, finished) = collect(session.generate(request(second.clone(), 5)));
+    // The last token of the reply was drawn but never computed, so it counts as new.
+    assert_eq!(finished.timings.reused_tokens, 59);
+    assert_eq!(tokens, by_hand(&second, 5, &Sampling::greedy()));
+}
+
+#[test]
+fn a_regenerated_reply_reads_one_token_and_an_edited_one_what_follows_the_edit() {
+    let engine = engine(64);
+    let session = engine.session();
+    let first = prompt(3, 50);
+    let again = collect(session.generate(request(first.clone(), 10))).0;
+    let (tokens, finished) = collect(session.generate(request(first.clone(), 10)));
+    assert_eq!((finished.timings.reused_tokens, tokens), (49, again));
+    let mut edited = first;
+    edited[30] ^= 1;
+    let (tokens, finished) = collect(session.generate(request(edited.clone(), 10)));
+    assert_eq!(finished.timings.reused_tokens, 30);
+    assert_eq!(tokens, by_hand(&edited, 10, &Sampling::greedy()));
+}
+
+#[test]
+fn branches_go_their_own_ways() {
+    let engine = engine(64);
+    let session = engine.session();
+    let first = prompt(9, 41);
+    collect(session.generate(request(first.clone(), 1)));
+    let branch = session.branch();
+    let (left, right) = ([&first[..], &[1, 2]].concat(), [&first[..], &[3, 4]].concat());
+    let replies = [session.generate(request(left.clone(), 12)), branch.generate(request(right.clone(), 12))];
+    for (reply, prompt) in replies.into_iter().zip([left, right]) {
+        let (tokens, finished) = collect(reply);
+        assert_eq!(finished.timings.reused_tokens, 41);
+        assert_eq!(tokens, by_hand(&prompt, 12, &Sampling::greedy()));
+    }
+}
+
+#[test]
+fn stop_tokens_end_a_reply_and_are_not_part_of_it() {
+    let prompt = prompt(2, 20);
+    let written = by_hand(&prompt, 10, &Sampling::greedy());
+    let stop = written[4];
+    let expected = written.iter().position(|t| *t == stop).unwrap();
+    let request = Request { stop_tokens: vec![stop], ..request(prompt, 10) };
+    let (tokens, finished) = collect(engine(64).session().generate(request));
+    assert_eq!(tokens, written[..expected]);
+    assert_eq!(finished.reason, FinishReason::StopToken(stop));
+}
+
+#[test]
+fn a_cancelled_reply_ends_and_the_next_one_goes_on() {
+    let engine = engine(64);
+    let session = engine.session();
+    let mut reply = session.generate(request(prompt(1, 10), 200));
+    let mut seen = 0;
+    for event in reply.by_ref() {
+        if matches!(event, Event::Token(_)) {
+            seen += 1;
+            break;
+        }
+    }
+    assert_eq!(seen, 1);
+    reply.cancel();
+    let last = reply.by_ref().last();
+    assert!(
+        matches!(last, Some(Event::Finished(Finished { reason: FinishReason::Cancelled, .. }))),
+        "{last:?}"
+    );
+    let (tokens, _) = collect(session.generate(request(prompt(1, 10), 3)));
+    assert_eq!(tokens, by_hand(&prompt(1, 10), 3, &Sampling::greedy()));
+}
+
+#[test]
+fn a_conversation_that_fills_the_cache_ends_there() {
+    let engine = engine(6);
+    assert_eq!(engine.context(), 24);
+    let (tokens, finished) = collect(engine.session().generate(request(prompt(1, 20), 100)));
+    assert_eq!(finished.reason, FinishReason::ContextFull);
+    // 24 positions are stored and one more token is drawn from the last of them.
+    assert_eq!(tokens.len(), 5);
+    let mut reply = engine.session().generate(request(prompt(1, 25), 1));
+    let event = reply.next();
+    let too_long = matches!(event, Some(Event::Failed(EngineError::TooLong { tokens: 25, context: 24 })));
+    assert!(too_long, "{event:?}");
+}
+
+#[test]
+fn mistaken_requests_are_refused_and_harm_nobody() {
+    let engine = engine(64);
+    let session = engine.session();
+    let failed = |request| match session.generate(request).last() {
+        Some(Event::Failed(error)) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(failed(request(vec![], 1)).contains("nothing"));
+    assert!(failed(request(vec![300], 1)).contains("vocabulary"));
+    let bad = Request { sampling: Sampling { top_p: 0.0, ..Sampling::greedy() }, ..request(vec![1], 1) };
+    assert!(failed(bad).contains("top-p"));
+    let slow = session.generate(request(prompt(1, 30), 100));
+    assert!(failed(request(vec![1], 1)).contains("already"));
+    drop(slow);
+    let (tokens, _) = collect(engine.session().generate(request(prompt(1, 10), 3)));
+    assert_eq!(tokens, by_hand(&prompt(1, 10), 3, &Sampling::greedy()));
+}
+
+#[test]
+fn candidates_are_sorted_and_their_probabilities_add_up() {
+    let request = Request { top_candidates: 300, ..request(prompt(1, 10), 2) };
+    for event in engine(64).session().generate(request) {
+        let Event::Token(token) = event else { continue };
+        assert_eq!(token.candidates[0].id, token.id);
+        assert!((token.candidates[0].log_probability - token.log_probability.unwrap()).abs() < 1e-6);
+        assert!(token.candidates.windows(2).all(|w| w[0].log_probability >= w[1].log_probability));
+        let sum: f64 = token.candidates.iter().map(|c| f64::from(c.log_probability).exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+    }
+}
