@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ingle_backends::format::{Int8Group, WeightFormat};
-use ingle_backends::plan::{Op, Plan};
+use ingle_backends::plan::{FusionSet, Op, Plan};
 use ingle_models::{Architecture, WeightFormats};
 
 use super::{LoadError, Model};
@@ -94,6 +94,18 @@ impl Model {
             }
         }
         Ok(formats)
+    }
+
+    /// The model's plan in the formats that a choice means where memory is no question.
+    pub fn plan(
+        &self,
+        choice: WeightChoice,
+        embedding: Option<WeightFormat>,
+        fusion: FusionSet,
+    ) -> Result<(Plan, WeightFormats), LoadError> {
+        let formats = self.choose_formats(choice, embedding, |_| true)?.formats;
+        let plan = self.unfused(&formats)?.fused(fusion).map_err(|source| self.plan_error(source))?;
+        Ok((plan, formats))
     }
 
     /// Chooses the formats; `fits` tells whether a plan in some formats would.
