@@ -1,15 +1,20 @@
 //! The engine of Inglenook: everything between a model and whoever talks to it.
 //!
-//! At present it answers the questions that come before a conversation: which devices are there
-//! ([`backends`]), does a model fit on one ([`fit`]), and how fast is it there, by arithmetic
-//! ([`fit::Forecast`]) and by measurement ([`measure`]). It knows nothing of windows or terminals.
+//! Before a conversation it answers which devices are there ([`backends`]), whether a model fits on one
+//! ([`fit`]), and how fast it is there, by arithmetic ([`fit::Forecast`]) and by measurement ([`measure`]).
+//! [`model`] opens a folder and loads it, [`engine`] writes replies for any number of sessions, [`chat`] makes
+//! conversations of them, and [`score`] tells how well a model knows a text. It knows nothing of windows or
+//! terminals.
 
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod chat;
 pub mod engine;
 pub mod fit;
 pub mod measure;
+pub mod model;
+pub mod score;
 
 use std::sync::Arc;
 

@@ -1,9 +1,12 @@
-//! `ingle`: which devices are there, what fits on them, and how fast it is.
+//! `ingle`: conversations with local models, which devices there are, what fits on them, and how fast it is.
 
 #![forbid(unsafe_code)]
 
 mod cli;
 mod commands;
+mod failure;
+mod files;
+mod interrupt;
 mod text;
 
 use std::process::ExitCode;
@@ -18,7 +21,7 @@ fn main() -> ExitCode {
         Err(error) if text::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ingle: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(failure::code(&error))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How numbers and tables look.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -16,7 +17,18 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 
 /// Whether an error means that nobody reads our output any more.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Text without what would steer a terminal: a model may write anything.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if text.contains(steers) { Cow::Owned(text.replace(steers, "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+/// Text for standard output: as it is for files and programs, [`printable`] for a terminal.
+pub(crate) fn for_output(text: &str) -> Cow<'_, str> {
+    if std::io::stdout().is_terminal() { printable(text) } else { Cow::Borrowed(text) }
 }
 
 /// A table without lines, the first column to the left and the others to the right.
@@ -42,4 +54,15 @@ pub(crate) fn gibibytes(bytes: u64) -> String {
 /// `19.8 GB/s`.
 pub(crate) fn gigabytes_per_second(rate: f64) -> String {
     format!("{:.1} GB/s", rate / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_are_not_steered() {
+        assert_eq!(printable("a\x1b[2Jb\r\n\tc"), "a\u{fffd}[2Jb\u{fffd}\n\tc");
+        assert!(matches!(printable("plain"), Cow::Borrowed(_)));
+    }
 }

@@ -8,8 +8,8 @@ use ingle_backends::cpu::CpuBackend;
 use ingle_backends::format::CacheFormat;
 use ingle_backends::plan::{BatchLimits, Columns, Op, Plan, PlanBuilder, StepShape};
 use ingle_backends::{
-    Backend, Batch, CacheOptions, InputRows, LogitRows, PrepareOptions, Runner, SequenceStep, SyntheticWeights,
-    Tokens, no_progress,
+    Backend, Batch, CacheOptions, InputRows, LogitRows, PrepareOptions, Runner, SequenceStep,
+    SyntheticWeights, Tokens, no_progress,
 };
 
 const PAGE_TOKENS: usize = 16;
@@ -63,12 +63,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let backend = CpuBackend::with_threads(threads);
         let device = backend.devices().remove(0);
         let weights = SyntheticWeights::default();
-        let mut runner = backend.prepare(&device.id, Arc::clone(&plan), &weights, &options, &mut no_progress)?;
+        let mut runner =
+            backend.prepare(&device.id, Arc::clone(&plan), &weights, &options, &mut no_progress)?;
         runner.set_profiling(true);
         for start in (0..LONGEST).step_by(ROWS) {
             runner.step(&step([q, k, v], ROWS, start))?;
         }
-        for (rows, context) in [(1, 128), (1, 1024), (1, 4096), (1, LONGEST - 1), (128, 0), (512, 0), (512, 3584)] {
+        for (rows, context) in
+            [(1, 128), (1, 1024), (1, 4096), (1, LONGEST - 1), (128, 0), (512, 0), (512, 3584)]
+        {
             let seconds = best(&mut *runner, &plan, &step([q, k, v], rows, context))?;
             let shape = StepShape { sequences: vec![(rows, context)], selected: 1, cache: options.cache };
             let cost = plan.total_cost(&shape);

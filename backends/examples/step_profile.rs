@@ -109,7 +109,10 @@ fn report(what: &str, tokens: usize, (total, by_operator): &Times) {
         println!("  {operator:11} {ms:9.3} ms {:6.2} %", ms / sum * 100.0);
     }
     let outside = sum - by_operator.get("linear").copied().unwrap_or(0.0);
-    println!("  best of each node: {sum:.2} ms, outside of linear {outside:.3} ms, {:.2} %", outside / sum * 100.0);
+    println!(
+        "  best of each node: {sum:.2} ms, outside of linear {outside:.3} ms, {:.2} %",
+        outside / sum * 100.0
+    );
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -136,7 +139,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     runner.set_profiling(true);
     let weight_bytes = runner.memory().weights as f64;
     let bandwidth = backend.measure_bandwidth(&device.id)?;
-    println!("plain read {:.1} GB/s, floor of a decode {:.2} ms", bandwidth / 1e9, weight_bytes / bandwidth * 1e3);
+    println!(
+        "plain read {:.1} GB/s, floor of a decode {:.2} ms",
+        bandwidth / 1e9,
+        weight_bytes / bandwidth * 1e3
+    );
     let repeat: usize = arguments.get(3).map_or("12", String::as_str).parse()?;
     report("prefill of 128", 128, &measure(&mut *runner, &plan, &step(128, 0), repeat.div_ceil(4))?);
     for first in (0..context).step_by(512) {

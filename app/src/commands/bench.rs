@@ -1,17 +1,17 @@
 //! `ingle bench`.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use inglenook::backend::plan::{Plan, StepShape};
-use inglenook::backend::{PrepareOptions, Profile, Progress, Runner, SyntheticWeights};
+use inglenook::backend::{PrepareOptions, Profile, Runner};
 use inglenook::measure::{Series, Speed, Workload, speed};
 use inglenook::{Device, find_device};
 use serde_json::{Value, json};
 
+use super::load::with_progress;
+use super::subject::Subject;
 use crate::cli::BenchArguments;
 use crate::text;
 
@@ -31,19 +31,24 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
         bail!("writing needs something before it: give --prompt or --depth");
     }
     let device = find_device(&arguments.backend)?;
-    let plan = Arc::new(arguments.model.plan()?);
+    let subject = arguments.model.subject()?;
+    let plan = Arc::new(subject.plan.clone());
     let cache = workload.cache(arguments.model.cache);
     let options = PrepareOptions { cache, limits: workload.limits(), tier: arguments.tier.clone() };
 
     let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
-    let mut runner = prepare(&device, &plan, &options)
-        .with_context(|| format!("{} cannot be prepared on {}", arguments.model.shape, device.info.id))?;
+    let mut runner = with_progress(|progress| {
+        let (id, plan) = (&device.info.id, Arc::clone(&plan));
+        Ok(device.backend.prepare(id, plan, subject.weights(), &options, progress)?)
+    })
+    .with_context(|| format!("{} cannot be prepared on {}", subject.name, device.info.id))?;
     let speed = speed(runner.as_mut(), &plan, &workload, cache)?;
     let bandwidth_after = device.backend.measure_bandwidth(&device.info.id)?;
 
     let report = Report {
         arguments,
         device: &device,
+        subject: &subject,
         plan: &plan,
         speed: &speed,
         // The faster of both: a share of a peak is not to be flattered by a disturbed measurement of it.
@@ -57,24 +62,10 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     text::print(&report.text(runner.as_ref()))
 }
 
-fn prepare(device: &Device, plan: &Arc<Plan>, options: &PrepareOptions) -> anyhow::Result<Box<dyn Runner>> {
-    let style = ProgressStyle::with_template("{msg:40!} {bar:30} {bytes}/{total_bytes}")?;
-    let bar = ProgressBar::new(0).with_style(style);
-    let mut progress = |progress: &Progress<'_>| {
-        bar.set_length(progress.total_bytes);
-        bar.set_position(progress.done_bytes);
-        bar.set_message(progress.doing.to_owned());
-        ControlFlow::Continue(())
-    };
-    let weights = SyntheticWeights::default();
-    let runner = device.backend.prepare(&device.info.id, Arc::clone(plan), &weights, options, &mut progress);
-    bar.finish_and_clear();
-    Ok(runner?)
-}
-
 struct Report<'a> {
     arguments: &'a BenchArguments,
     device: &'a Device,
+    subject: &'a Subject,
     plan: &'a Plan,
     speed: &'a Speed,
     bandwidth: f64,
@@ -104,9 +95,10 @@ impl Report<'_> {
             "device": self.device.info.id.to_string(),
             "device_name": self.device.info.name,
             "tier": self.tier(),
-            "shape": self.arguments.model.shape,
-            "weights": self.arguments.model.formats().layers.to_string(),
-            "embedding": self.arguments.model.formats().embedding.to_string(),
+            "model": self.subject.name,
+            "synthetic": self.arguments.model.model.is_none(),
+            "weights": self.subject.formats.layers.to_string(),
+            "embedding": self.subject.formats.embedding.to_string(),
             "cache": self.arguments.model.cache.to_string(),
             "fusion": !self.arguments.model.no_fusion,
             "prompt": self.workload.prompt,
@@ -124,10 +116,10 @@ impl Report<'_> {
 
     fn text(&self, runner: &dyn Runner) -> String {
         let model = &self.arguments.model;
-        let formats = model.formats();
+        let formats = &self.subject.formats;
         let mut out = format!(
             "{} with layers in {}, embedding in {}, cache in {}, on {} ({}, {})\n{}\n",
-            model.shape,
+            self.subject.name,
             formats.layers,
             formats.embedding,
             model.cache,

@@ -1,7 +1,31 @@
 //! The command line.
 
+mod load;
+mod talk;
+
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use inglenook::backend::format::{CacheFormat, WeightFormat};
+use inglenook::model::WeightChoice;
+
+pub(crate) use load::{LoadArguments, SamplingArguments};
+pub(crate) use talk::{ChatArguments, LogitsArguments, PerplexityArguments, RunArguments, WhenFull};
+
+const EXAMPLES: &str = "\
+Examples:
+  ingle chat --model ~/models/Qwen3-0.6B                  talk with a model
+  ingle chat --model ~/models/Qwen3-0.6B --weights nf4    the same in a quarter of the memory
+  ingle run --model ~/models/Qwen3-0.6B \"Why is the sky blue?\"
+  ingle run --model ~/models/Qwen3-0.6B --json < prompt.txt
+  ingle bench --model ~/models/Qwen3-0.6B --weights int8 --profile
+  ingle bench --shape llama-3.1-8b --weights nf4          how fast would it be here?
+
+Exit codes:
+  0  done                         4  the model does not fit into memory
+  1  something else failed        5  the device or its backend failed
+  2  the options make no sense    6  a file could not be read or written
+  3  the model's files are bad    130  interrupted";
 
 use crate::commands::models::ModelsCommand;
 
@@ -9,7 +33,7 @@ use crate::commands::models::ModelsCommand;
 ///
 /// Without a command: this machine's devices, and how fast well-known models can be on them.
 #[derive(Debug, Parser)]
-#[command(name = "ingle", version, arg_required_else_help = false)]
+#[command(name = "ingle", version, arg_required_else_help = false, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -17,12 +41,20 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Talks with a model in the terminal.
+    Chat(Box<ChatArguments>),
+    /// Writes one reply: to a prompt, or to what comes on standard input.
+    Run(Box<RunArguments>),
     /// Lists the devices that can run models, with what they can do.
     Devices(DevicesArguments),
+    /// Measures how fast a model, or a shape with random weights, reads and writes.
+    Bench(BenchArguments),
+    /// Measures how well a model knows a text.
+    Perplexity(PerplexityArguments),
+    /// Writes a model's logits at every position to a file.
+    Logits(LogitsArguments),
     /// Prints a model as the list of operators that a backend runs, with shapes, buffers and bytes.
     Plan(PlanArguments),
-    /// Measures how fast a model of a given shape reads and writes, with random weights.
-    Bench(BenchArguments),
     /// Compares every operator on every device with exact arithmetic.
     Selftest(SelftestArguments),
     /// Lists the models on this machine, and downloads others.
@@ -39,16 +71,20 @@ pub(crate) struct DevicesArguments {
     pub(crate) json: bool,
 }
 
-/// A model and the formats it is kept in.
+/// A model or a shape, and the formats it is kept in.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArguments {
-    /// The model's shape; `ingle shapes` lists them.
+    /// A model's folder.
+    #[arg(short, long, value_name = "FOLDER", conflicts_with = "shape")]
+    pub(crate) model: Option<PathBuf>,
+    /// A shape, which gets random weights; `ingle shapes` lists them.
     #[arg(long, value_name = "NAME", default_value = "llama-3.2-1b")]
     pub(crate) shape: String,
-    /// The format of the weights: f32, f16, bf16, int8 (also int8-g32, int8-g128), nf4, w8a8, or
-    /// w8a8-static:SCALE.
-    #[arg(long, value_name = "FORMAT", default_value = "int8")]
-    pub(crate) weights: WeightFormat,
+    /// The format of the weights: f32, f16, bf16, int8 (also int8-g32, int8-g128), nf4, int4, w8a8, or
+    /// w8a8-static:SCALE; `stored` is that of the model's files, and `auto` is that, too, but int8 beyond
+    /// 2 GB. For a shape both are int8.
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = load::weight_choice)]
+    pub(crate) weights: WeightChoice,
     /// The format of the embedding and the head; by default that of the weights, but int8 where these
     /// are nf4 or w8a8.
     #[arg(long, value_name = "FORMAT")]

@@ -1,0 +1,85 @@
+//! Options of the commands that write text.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::load::{LoadArguments, SamplingArguments};
+
+/// What happens when a conversation is longer than the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhenFull {
+    /// Nothing more is written.
+    Stop,
+    /// The oldest messages are no longer shown to the model.
+    Slide,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChatArguments {
+    #[command(flatten)]
+    pub(crate) load: LoadArguments,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArguments,
+    /// What the model is told before the conversation.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// When the conversation is longer than the context.
+    #[arg(long, value_name = "WHAT", default_value = "slide")]
+    pub(crate) when_full: WhenFull,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// What the model is to reply to; without it, or as `-`, standard input.
+    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) load: LoadArguments,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArguments,
+    /// What the model is told before the prompt.
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "raw")]
+    pub(crate) system: Option<String>,
+    /// Continues the prompt as it is, without the model's chat template.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Prints JSON: text, tokens, how it ended, timings.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// With --json: log-probabilities of each token, and of so many of the most likely ones in its place.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "json")]
+    pub(crate) top_logprobs: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogitsArguments {
+    #[command(flatten)]
+    pub(crate) load: LoadArguments,
+    /// Token ids, with commas between them.
+    #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "ids_file")]
+    pub(crate) ids: Vec<u32>,
+    /// A file of token ids, with commas or white space between them.
+    #[arg(long, value_name = "FILE", conflicts_with = "ids")]
+    pub(crate) ids_file: Option<PathBuf>,
+    /// The safetensors file to write: tensor `logits`, f32, a row for each position.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PerplexityArguments {
+    #[command(flatten)]
+    pub(crate) load: LoadArguments,
+    /// The text, in UTF-8; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: PathBuf,
+    /// Tokens of a window, its beginning token included; by default the context.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) window: Option<usize>,
+    /// Scores only so many characters of the text.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) characters: Option<usize>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

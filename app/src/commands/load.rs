@@ -1,0 +1,92 @@
+//! Opening and loading a model, with what the user should know of it on standard error.
+
+use std::ops::ControlFlow;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use inglenook::backend::plan::FusionSet;
+use inglenook::backend::{Progress, ProgressFn};
+use inglenook::find_device;
+use inglenook::model::{LoadOptions, LoadedModel, Model};
+
+use crate::cli::LoadArguments;
+use crate::{files, text};
+
+impl LoadArguments {
+    /// Opens the model's folder.
+    pub(crate) fn open(&self, with_text: bool) -> anyhow::Result<Model> {
+        let model =
+            if with_text { Model::open(&self.model)? } else { Model::open_without_text(&self.model)? };
+        if self.no_converted {
+            return Ok(model);
+        }
+        if let Some(folder) = &self.converted {
+            return Ok(model.keep_converted(folder)?);
+        }
+        let Some(folder) = files::cache_folder().map(|folder| folder.join("converted")) else {
+            return Ok(model);
+        };
+        // Nobody asked for this one, so that it cannot be used is no reason to stop.
+        if let Err(error) = std::fs::create_dir_all(&folder) {
+            eprintln!("converted weights are not kept: {}: {error}", folder.display());
+            return Ok(model);
+        }
+        Ok(model.keep_converted(&folder)?)
+    }
+
+    /// Loads it, and says in which formats and how much it takes.
+    pub(crate) fn load(
+        &self,
+        model: &Model,
+        adjust: impl FnOnce(&mut LoadOptions),
+    ) -> anyhow::Result<LoadedModel> {
+        let device = find_device(&self.backend)?;
+        let mut options = LoadOptions {
+            weights: self.weights,
+            embedding: self.embedding,
+            cache: self.cache,
+            context: self.context,
+            tier: self.tier.clone(),
+            fusion: if self.no_fusion { FusionSet::none() } else { FusionSet::all() },
+            ..LoadOptions::default()
+        };
+        adjust(&mut options);
+        let preflight = model.preflight(&device, &options)?;
+        eprintln!(
+            "{} ({}) on {}: weights in {} ({}), embedding in {}, cache in {} for {} tokens ({})",
+            model.name(),
+            model.architecture.family(),
+            device.info.id,
+            preflight.formats.layers,
+            preflight.weight_reason,
+            preflight.formats.embedding,
+            preflight.prepare.cache.format,
+            preflight.context,
+            preflight.context_reason,
+        );
+        let loaded = with_progress(|progress| Ok(model.load(&device, preflight, progress)?))
+            .with_context(|| format!("{} cannot be loaded on {}", model.folder.display(), device.info.id))?;
+        for notice in &loaded.notices {
+            eprintln!("note: {notice}");
+        }
+        eprintln!("{} in {:.1} s", loaded.footprint, loaded.loading.as_secs_f64());
+        Ok(loaded)
+    }
+}
+
+/// Shows a bar while something loads.
+pub(crate) fn with_progress<T>(
+    load: impl FnOnce(&mut ProgressFn<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let style = ProgressStyle::with_template("{msg:40!} {bar:30} {bytes}/{total_bytes}")?;
+    let bar = ProgressBar::new(0).with_style(style);
+    let mut progress = |progress: &Progress<'_>| {
+        bar.set_length(progress.total_bytes);
+        bar.set_position(progress.done_bytes);
+        bar.set_message(text::printable(progress.doing).into_owned());
+        ControlFlow::Continue(())
+    };
+    let loaded = load(&mut progress);
+    bar.finish_and_clear();
+    loaded
+}

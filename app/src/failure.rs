@@ -1,0 +1,103 @@
+//! From errors to exit codes, so that scripts can tell what went wrong.
+
+use std::fmt;
+
+use inglenook::backend::{BackendError, BatchError};
+use inglenook::engine::EngineError;
+use inglenook::model::{LoadError, ModelError};
+use inglenook::models::checkpoint::CheckpointError;
+use inglenook::models::text::FileError;
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+const MODEL: u8 = 3;
+const DOES_NOT_FIT: u8 = 4;
+const DEVICE: u8 = 5;
+const FILE: u8 = 6;
+
+/// Options that make no sense together, or with this model.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::error::Error for Usage {}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An error of usage.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    Usage(message.into()).into()
+}
+
+/// The exit code for an error; `cli` documents them.
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(of_cause).unwrap_or(FAILURE)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if cause.is::<Usage>() {
+        return Some(USAGE);
+    }
+    if let Some(error) = cause.downcast_ref::<LoadError>() {
+        return Some(match error {
+            LoadError::DoesNotFit(_) => DOES_NOT_FIT,
+            LoadError::Context { .. } => USAGE,
+            LoadError::Weights { .. } | LoadError::Plan { .. } => MODEL,
+            LoadError::Backend(error) => of_backend(error),
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<BackendError>() {
+        return Some(of_backend(error));
+    }
+    if let Some(EngineError::Backend(error)) = cause.downcast_ref::<EngineError>() {
+        return Some(of_backend(error));
+    }
+    if let Some(error) = cause.downcast_ref::<ModelError>() {
+        return Some(match error {
+            ModelError::ConvertedCache(_) => FILE,
+            ModelError::Checkpoint(CheckpointError::Read { .. }) => FILE,
+            _ => MODEL,
+        });
+    }
+    if cause.is::<FileError>() {
+        return Some(MODEL);
+    }
+    cause.is::<std::io::Error>().then_some(FILE)
+}
+
+fn of_backend(error: &BackendError) -> u8 {
+    match error {
+        BackendError::OutOfMemory { .. } => DOES_NOT_FIT,
+        BackendError::UnknownDevice(_)
+        | BackendError::UnknownTier { .. }
+        | BackendError::CacheOptions(_)
+        | BackendError::Batch(BatchError::Sampling { .. } | BatchError::TokenOutOfRange { .. }) => USAGE,
+        BackendError::Weights(_) | BackendError::Plan(_) | BackendError::Format(_) => MODEL,
+        _ => DEVICE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_found_behind_context_and_within_other_errors() {
+        let code_of = |error: anyhow::Error| code(&error);
+        let unknown = || BackendError::UnknownDevice("gpu".to_owned());
+        assert_eq!(code_of(unknown().into()), USAGE);
+        assert_eq!(code_of(LoadError::Backend(unknown()).into()), USAGE);
+        let lost = BackendError::DeviceLost { device: "x".to_owned(), reason: String::new() };
+        let engine = EngineError::Backend(std::sync::Arc::new(lost));
+        assert_eq!(code_of(anyhow::Error::from(engine).context("while writing")), DEVICE);
+        let io = std::fs::read("/there/is/no/such/file").context("reading");
+        assert_eq!(code_of(io.unwrap_err()), FILE);
+        assert_eq!(code_of(usage("no")), USAGE);
+        assert_eq!(code_of(anyhow::anyhow!("else")), FAILURE);
+    }
+}

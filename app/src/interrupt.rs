@@ -1,0 +1,46 @@
+//! Ctrl-C: it stops what is going on, and ends the program where nothing is.
+
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context;
+
+/// What shells expect of a program that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+type Stop = Box<dyn Fn() + Send>;
+
+/// What the next Ctrl-C stops.
+static CURRENT: Mutex<Option<Stop>> = Mutex::new(None);
+
+fn swap(stop: Option<Stop>) -> Option<Stop> {
+    std::mem::replace(&mut *CURRENT.lock().unwrap_or_else(PoisonError::into_inner), stop)
+}
+
+/// Takes Ctrl-C over from the system.
+pub(crate) fn install() -> anyhow::Result<()> {
+    let on_interrupt = || match swap(None) {
+        // A second one, before this has had its effect, ends the program.
+        Some(stop) => stop(),
+        None => {
+            eprintln!();
+            std::process::exit(INTERRUPTED);
+        }
+    };
+    ctrlc::set_handler(on_interrupt).context("Ctrl-C cannot be handled")
+}
+
+/// While this lives, Ctrl-C stops something.
+pub(crate) struct Stoppable(());
+
+impl Stoppable {
+    pub(crate) fn new(stop: impl Fn() + Send + 'static) -> Self {
+        swap(Some(Box::new(stop)));
+        Self(())
+    }
+}
+
+impl Drop for Stoppable {
+    fn drop(&mut self) {
+        swap(None);
+    }
+}
