@@ -57,8 +57,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<ModelError>() {
         return Some(match error {
-            ModelError::ConvertedCache(_) => FILE,
-            ModelError::Checkpoint(CheckpointError::Read { .. }) => FILE,
+            ModelError::ConvertedCache(_) | ModelError::Checkpoint(CheckpointError::Read { .. }) => FILE,
             _ => MODEL,
         });
     }

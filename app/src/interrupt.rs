@@ -18,13 +18,13 @@ fn swap(stop: Option<Stop>) -> Option<Stop> {
 
 /// Takes Ctrl-C over from the system.
 pub(crate) fn install() -> anyhow::Result<()> {
-    let on_interrupt = || match swap(None) {
-        // A second one, before this has had its effect, ends the program.
-        Some(stop) => stop(),
-        None => {
-            eprintln!();
-            std::process::exit(INTERRUPTED);
+    let on_interrupt = || {
+        if let Some(stop) = swap(None) {
+            return stop();
         }
+        // There is nothing to stop, or a second Ctrl-C came before the first had its effect.
+        eprintln!();
+        std::process::exit(INTERRUPTED);
     };
     ctrlc::set_handler(on_interrupt).context("Ctrl-C cannot be handled")
 }

@@ -163,9 +163,9 @@ impl Chat<'_> {
                 ReplyEvent::Text { text: piece, thinking: true } => {
                     let shown = text::printable(&piece);
                     if dim {
-                        eprint!("\x1b[2m{shown}\x1b[0m")
+                        eprint!("\x1b[2m{shown}\x1b[0m");
                     } else {
-                        eprint!("{shown}")
+                        eprint!("{shown}");
                     }
                     thinking += &piece;
                 }
@@ -228,15 +228,12 @@ fn read_message() -> anyhow::Result<Option<String>> {
         // Whatever a terminal sends, a conversation is text.
         let line = String::from_utf8_lossy(&line);
         let line = line.trim_end_matches(['\n', '\r']);
-        match line.strip_suffix('\\') {
-            Some(line) => {
-                message += line;
-                message.push('\n');
-            }
-            None => {
-                message += line;
-                return Ok(Some(message));
-            }
+        if let Some(line) = line.strip_suffix('\\') {
+            message += line;
+            message.push('\n');
+        } else {
+            message += line;
+            return Ok(Some(message));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `ingle logits`: the logits at every position, as a safetensors file.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};

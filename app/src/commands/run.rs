@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         "seed": seed,
         "prompt_token_ids": tokens,
     });
-    let value = as_json(&model, &written, ending, timings, settings, arguments.top_logprobs > 0)?;
+    let value = as_json(&model, &written, ending, timings, &settings, arguments.top_logprobs > 0)?;
     text::print(&serde_json::to_string_pretty(&value)?)
 }
 
@@ -130,7 +130,7 @@ fn as_json(
     written: &Written,
     ending: &Ending,
     timings: &Timings,
-    settings: Value,
+    settings: &Value,
     probabilities: bool,
 ) -> anyhow::Result<Value> {
     let tokenizer = &model.text()?.tokenizer;
