@@ -4,8 +4,8 @@
 //! [`Reply`], a stream of [`Event`]s; dropping it, or [`Reply::cancel`], stops the work before the next
 //! step. Nothing here blocks the caller: requests and events are messages.
 //!
-//! One step of the engine is six readable lines ([`Worker::step`](worker)): take in messages, choose the
-//! rows ([`schedule`]), copy shared pages, run the step, hand out tokens, retire what is finished.
+//! One step of the engine is six readable lines (`Worker::run`): take in messages, choose the
+//! rows (`schedule`), copy shared pages, run the step, hand out tokens, retire what is finished.
 //!
 //! Replies are served first come, first served: every reply that is being written gets its next token in
 //! every step, and what room is left is filled with prompts, a chunk at a time. When cache pages run out,
