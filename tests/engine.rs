@@ -55,7 +55,7 @@ fn runner(plan: &Arc<Plan>, options: &PrepareOptions) -> Box<dyn Runner> {
 
 fn engine(pages: usize) -> Engine {
     let (plan, options) = (plan(), options(pages));
-    Engine::start(runner(&plan, &options), plan, &options).unwrap()
+    Engine::start(runner(&plan, &options), &options).unwrap()
 }
 
 fn prompt(seed: u32, len: usize) -> Vec<u32> {

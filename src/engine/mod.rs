@@ -23,7 +23,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use ingle_backends::Runner;
-use ingle_backends::plan::Plan;
 
 pub use request::{Candidate, EngineError, Event, FinishReason, Finished, GeneratedToken, Request, Timings};
 pub use stop::{Pieces, StopScanner};
@@ -47,13 +46,9 @@ struct Shared {
 
 impl Engine {
     /// Starts the thread that steps a prepared runner. `options` are those it was prepared with.
-    pub fn start(
-        runner: Box<dyn Runner>,
-        plan: Arc<Plan>,
-        options: &PrepareOptions,
-    ) -> Result<Self, EngineError> {
+    pub fn start(runner: Box<dyn Runner>, options: &PrepareOptions) -> Result<Self, EngineError> {
         let (messages, inbox) = channel();
-        let mut worker = Worker::new(runner, plan, options, inbox);
+        let mut worker = Worker::new(runner, options, inbox);
         let context = worker.context();
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())

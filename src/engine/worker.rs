@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Instant;
 
-use ingle_backends::plan::{BatchLimits, Plan};
+use ingle_backends::plan::BatchLimits;
 use ingle_backends::{
     BackendError, Batch, LogitRows, PageCopy, PrepareOptions, Runner, SequenceStep, StepOutput, Tokens,
 };
@@ -75,12 +75,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
-        runner: Box<dyn Runner>,
-        _plan: Arc<Plan>,
-        options: &PrepareOptions,
-        inbox: Receiver<Message>,
-    ) -> Self {
+    pub(super) fn new(runner: Box<dyn Runner>, options: &PrepareOptions, inbox: Receiver<Message>) -> Self {
         Self {
             runner,
             pool: PagePool::new(options.cache.pages, options.cache.page_tokens),

@@ -196,6 +196,6 @@ impl LoadedModel {
 
     /// Starts an engine with it.
     pub fn into_engine(self) -> Result<Engine, EngineError> {
-        Engine::start(self.runner, self.preflight.plan, &self.preflight.prepare)
+        Engine::start(self.runner, &self.preflight.prepare)
     }
 }
