@@ -393,6 +393,6 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     #[inline(always)]
     fn prefetch<T>(self, here: &T, bytes: usize) {
         let there = std::ptr::from_ref(here).cast::<i8>().wrapping_add(bytes);
-        vector!(_mm_prefetch::<_MM_HINT_T0>(there));
+        vector!(_mm_prefetch::<_MM_HINT_T1>(there));
     }
 }
