@@ -20,6 +20,9 @@ pub enum BackendError {
     OutOfMemory { device: String, what: String, needed: u64, available: u64, advice: String },
     #[error("{device} was lost: {reason}")]
     DeviceLost { device: String, reason: String },
+    /// The driver or the layer above it refused something that should have worked.
+    #[error("{device}: {message}")]
+    Driver { device: String, message: String },
     #[error("loading was cancelled")]
     Cancelled,
     #[error("step {0} is not the next to be collected")]

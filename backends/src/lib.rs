@@ -71,9 +71,11 @@ pub mod cpu;
 mod device;
 mod error;
 pub mod format;
+mod pages;
 pub mod plan;
 pub mod sampling;
 mod weights;
+pub mod wgpu;
 
 use std::fmt;
 use std::sync::Arc;

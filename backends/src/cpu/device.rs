@@ -8,10 +8,10 @@ use super::Isa;
 use super::bandwidth::read_bandwidth;
 use super::load::load_weights;
 use super::machine::{self, Processor};
-use super::pages::usable_cache;
 use super::runner::{CpuRunner, footprint};
 use super::values::refused;
 use crate::format::WeightFormat;
+use crate::pages::usable_cache;
 use crate::plan::{Element, Footprint, Matrix, Op, Plan, check};
 use crate::{
     Backend, BackendError, CacheOptions, DeviceId, DeviceInfo, DeviceKind, DeviceLimits, Numerics,

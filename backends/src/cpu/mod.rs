@@ -11,7 +11,6 @@ pub(crate) mod load;
 mod machine;
 mod moe;
 mod norm;
-pub(crate) mod pages;
 mod quantize;
 pub mod reference;
 mod rope;

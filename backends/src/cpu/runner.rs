@@ -8,13 +8,13 @@ use rayon::ThreadPool;
 use super::attention::AttentionScratch;
 use super::cache::LayerCache;
 use super::moe::ExpertScratch;
-use super::pages::check_copies;
 use super::rope::Rotation;
 use super::sample::Sampler;
 use super::step::Step;
 use super::tickets::Tickets;
 use super::values::Values;
 use super::{Isa, LinearScratch, LoadedWeights};
+use crate::pages::check_copies;
 use crate::plan::{BatchLimits, Element, Footprint, Op, Operand, Plan, Shape};
 use crate::{
     BackendError, Batch, CacheOptions, Numerics, PageCopy, PrepareOptions, Profile, Runner, StepOutput,

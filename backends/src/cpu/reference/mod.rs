@@ -46,8 +46,8 @@ pub use sample::draw;
 pub use values::Values;
 
 use super::load::load_weights;
-use super::pages::usable_cache;
 use crate::format::FormatError;
+use crate::pages::usable_cache;
 use crate::plan::{Plan, check};
 use crate::{
     Backend, BackendError, DeviceId, DeviceInfo, DeviceKind, DeviceLimits, DeviceMemory, Numerics,

@@ -10,8 +10,8 @@ use super::sample::last_row;
 use super::step::Step;
 use super::values::Values;
 use crate::cpu::LoadedWeights;
-use crate::cpu::pages::check_copies;
 use crate::cpu::tickets::Tickets;
+use crate::pages::check_copies;
 use crate::plan::{BatchLimits, Footprint, Op, Plan, Rows};
 use crate::{
     BackendError, Batch, BatchLayout, CacheOptions, LogitRows, Numerics, PageCopy, Profile, Runner,

@@ -1,4 +1,4 @@
-//! Checks of cache options and page copies that the CPU runners share.
+//! Checks of cache options and page copies that all backends share.
 
 use crate::plan::Plan;
 use crate::{BackendError, CacheOptions, PageCopy};

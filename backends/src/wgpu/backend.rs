@@ -1,0 +1,344 @@
+//! The adapters of this machine, opening one, and preparing a plan on it.
+
+use std::collections::HashMap;
+use std::env;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::build::Build;
+use super::cache::DeviceCache;
+use super::capabilities::{Capabilities, KernelTier};
+use super::gpu::{Gpu, OpenDevice};
+use super::record::Program;
+use super::runner::{Parts, WgpuRunner};
+use super::tables::Tables;
+use super::values::DeviceValues;
+use super::weights::DeviceWeights;
+use crate::pages::usable_cache;
+use crate::plan::{Plan, check};
+use crate::{
+    Backend, BackendError, DeviceId, DeviceInfo, DeviceKind, DeviceLimits, DeviceMemory, PrepareOptions,
+    Progress, ProgressFn, Runner, Unavailable, WeightSource,
+};
+
+const NAME: &str = "wgpu";
+/// What a user sets to force a tier.
+const TIER_VARIABLE: &str = "INGLE_WGPU_TIER";
+
+/// Limits to use instead of a device's own, where those are larger: how the small devices of others are tested on a large one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitOverrides {
+    /// Bytes of a storage binding.
+    pub binding: Option<u64>,
+    /// Bytes of a buffer.
+    pub buffer: Option<u64>,
+    /// Storage buffers of a kernel.
+    pub storage_buffers: Option<u32>,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: Option<u32>,
+}
+
+/// All GPUs that wgpu finds, software ones last.
+#[derive(Debug, Default)]
+pub struct WgpuBackend {
+    overrides: LimitOverrides,
+    adapters: OnceLock<Vec<wgpu::Adapter>>,
+    /// Opened devices by their index.
+    open: Mutex<HashMap<usize, Arc<OpenDevice>>>,
+}
+
+impl WgpuBackend {
+    /// A backend whose devices are smaller than they are.
+    pub fn with_limits(overrides: LimitOverrides) -> Self {
+        Self { overrides, ..Self::default() }
+    }
+
+    /// The adapters, looked for when they are first needed.
+    fn adapters(&self) -> &[wgpu::Adapter] {
+        self.adapters.get_or_init(|| {
+            let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+            descriptor.backends = wgpu::Backends::PRIMARY.with_env();
+            descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+            let instance = wgpu::Instance::new(descriptor);
+            let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+            adapters.retain(|a| {
+                a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            });
+            // The sort is stable: within a kind, the order is the driver's.
+            adapters.sort_by_key(|adapter| rank(kind(&adapter.get_info())));
+            adapters
+        })
+    }
+
+    fn adapter(&self, device: &DeviceId) -> Result<&wgpu::Adapter, BackendError> {
+        let ours = (device.backend == NAME).then(|| self.adapters().get(device.index)).flatten();
+        ours.ok_or_else(|| BackendError::UnknownDevice(device.to_string()))
+    }
+
+    /// What an adapter can do at best.
+    fn capabilities(&self, adapter: &wgpu::Adapter) -> Capabilities {
+        let (features, limits, info) = (adapter.features(), self.limits(adapter), adapter.get_info());
+        let subgroups = features.contains(wgpu::Features::SUBGROUP);
+        let coop = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+            && features.contains(wgpu::Features::SHADER_F16)
+            && adapter.cooperative_matrix_properties().iter().any(|shape| {
+                (shape.m_size, shape.n_size, shape.k_size) == (16, 16, 16)
+                    && shape.ab_type == wgpu::CooperativeScalarType::F16
+                    && shape.cr_type == wgpu::CooperativeScalarType::F32
+            });
+        Capabilities {
+            tier: KernelTier::Coop,
+            subgroups: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            f16: subgroups && features.contains(wgpu::Features::SHADER_F16),
+            // WGSL has these products everywhere; where the hardware has no instruction, the compiler writes them out.
+            dot4: subgroups,
+            coop: subgroups && coop,
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            invocations: limits.max_compute_invocations_per_workgroup,
+            binding: limits.max_storage_buffer_binding_size,
+            buffer: limits.max_buffer_size,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            software: kind(&info) == DeviceKind::Software,
+        }
+    }
+
+    /// The limits that a device is opened with.
+    fn limits(&self, adapter: &wgpu::Adapter) -> wgpu::Limits {
+        let mut limits = adapter.limits();
+        let LimitOverrides { binding, buffer, storage_buffers, workgroup_memory } = self.overrides;
+        let least =
+            |limit: &mut u64, wish: Option<u64>| *limit = wish.map_or(*limit, |wish| wish.min(*limit));
+        least(&mut limits.max_storage_buffer_binding_size, binding);
+        least(&mut limits.max_buffer_size, buffer);
+        let least =
+            |limit: &mut u32, wish: Option<u32>| *limit = wish.map_or(*limit, |wish| wish.min(*limit));
+        least(&mut limits.max_storage_buffers_per_shader_stage, storage_buffers);
+        least(&mut limits.max_compute_workgroup_storage_size, workgroup_memory);
+        // Offsets into weights are counted in u32 words.
+        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min((1 << 32) - 256);
+        limits
+    }
+
+    /// The tiers of an adapter, best first.
+    fn tiers(&self, adapter: &wgpu::Adapter) -> Vec<KernelTier> {
+        let capabilities = self.capabilities(adapter);
+        KernelTier::ALL.into_iter().rev().filter(|tier| capabilities.has(*tier)).collect()
+    }
+
+    fn choose_tier(
+        &self,
+        id: &DeviceId,
+        adapter: &wgpu::Adapter,
+        asked: Option<&str>,
+    ) -> Result<KernelTier, BackendError> {
+        let tiers = self.tiers(adapter);
+        let forced = env::var(TIER_VARIABLE).ok().filter(|text| !text.is_empty());
+        let Some(asked) = asked.or(forced.as_deref()) else {
+            return Ok(tiers.first().copied().unwrap_or(KernelTier::Base));
+        };
+        tiers.iter().copied().find(|tier| tier.name() == asked).ok_or_else(|| BackendError::UnknownTier {
+            device: id.to_string(),
+            tier: asked.to_owned(),
+            available: tiers.iter().map(|tier| tier.name()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The device of an adapter, opened when it is first needed and again when it was lost.
+    fn open(&self, id: &DeviceId, adapter: &wgpu::Adapter) -> Result<Arc<OpenDevice>, BackendError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = open.get(&id.index).filter(|device| device.lost().is_none()) {
+            return Ok(Arc::clone(device));
+        }
+        let name = format!("{id} ({})", adapter.get_info().name);
+        let device = open_device(adapter, self.limits(adapter), &name)?;
+        let device = Arc::new(device);
+        open.insert(id.index, Arc::clone(&device));
+        Ok(device)
+    }
+}
+
+#[allow(unsafe_code, reason = "wgpu marks experimental features as unsafe to ask for")]
+fn open_device(
+    adapter: &wgpu::Adapter,
+    limits: wgpu::Limits,
+    name: &str,
+) -> Result<OpenDevice, BackendError> {
+    let wanted = wgpu::Features::SUBGROUP
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::PIPELINE_CACHE
+        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let features = adapter.features() & wanted;
+    // SAFETY: cooperative matrices are used in the shapes that the adapter says it has, in kernels whose results are compared with
+    // the oracle's.
+    let experimental = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("inglenook"),
+        required_features: features,
+        required_limits: limits,
+        experimental_features: experimental,
+        memory_hints: wgpu::MemoryHints::Performance,
+        trace: wgpu::Trace::Off,
+    };
+    match pollster::block_on(adapter.request_device(&descriptor)) {
+        Ok((device, queue)) => Ok(OpenDevice::new(device, queue, name.to_owned())),
+        Err(error) => Err(BackendError::Driver { device: name.to_owned(), message: error.to_string() }),
+    }
+}
+
+fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
+        wgpu::DeviceType::Cpu => DeviceKind::Software,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => {
+            DeviceKind::Integrated
+        }
+    }
+}
+
+const fn rank(kind: DeviceKind) -> u32 {
+    match kind {
+        DeviceKind::Discrete => 0,
+        DeviceKind::Integrated => 1,
+        DeviceKind::Software | DeviceKind::Cpu => 2,
+    }
+}
+
+/// The makers behind the numbers that drivers give.
+fn vendor(number: u32) -> String {
+    match number {
+        0x10de => "NVIDIA".to_owned(),
+        0x1002 => "AMD".to_owned(),
+        0x8086 => "Intel".to_owned(),
+        0x106b => "Apple".to_owned(),
+        0x13b5 => "Arm".to_owned(),
+        0x5143 => "Qualcomm".to_owned(),
+        0x10005 => "Mesa".to_owned(),
+        0x1ae0 => "Google".to_owned(),
+        other => format!("vendor {other:#06x}"),
+    }
+}
+
+impl Backend for WgpuBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn devices(&self) -> Vec<DeviceInfo> {
+        let describe = |(index, adapter): (usize, &wgpu::Adapter)| {
+            let (info, limits) = (adapter.get_info(), self.limits(adapter));
+            let kind = kind(&info);
+            let mut features = vec![format!("{:?}", info.backend)];
+            let has = adapter.features();
+            for (feature, name) in [
+                (wgpu::Features::SHADER_F16, "f16"),
+                (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+                (wgpu::Features::PIPELINE_CACHE, "pipeline cache"),
+                (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
+            ] {
+                if has.contains(feature) {
+                    features.push(name.to_owned());
+                }
+            }
+            if has.contains(wgpu::Features::SUBGROUP) {
+                features.push(match (info.subgroup_min_size, info.subgroup_max_size) {
+                    (least, most) if least == most => format!("subgroups of {least}"),
+                    (least, most) => format!("subgroups of {least} to {most}"),
+                });
+            }
+            DeviceInfo {
+                id: DeviceId { backend: NAME, index },
+                name: info.name.clone(),
+                vendor: vendor(info.vendor),
+                driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+                kind,
+                memory: DeviceMemory {
+                    total: None,
+                    available: None,
+                    shared_with_cpu: kind != DeviceKind::Discrete,
+                },
+                tiers: self.tiers(adapter).into_iter().map(KernelTier::tier).collect(),
+                features,
+                limits: DeviceLimits {
+                    buffer: Some(limits.max_buffer_size),
+                    binding: Some(limits.max_storage_buffer_binding_size),
+                },
+                parallel_units: None,
+                bandwidth: None,
+            }
+        };
+        self.adapters().iter().enumerate().map(describe).collect()
+    }
+
+    fn unavailable(&self) -> Vec<Unavailable> {
+        if !self.adapters().is_empty() {
+            return vec![];
+        }
+        vec![Unavailable {
+            what: "GPUs through wgpu".to_owned(),
+            reason: "no Vulkan, Metal or Direct3D 12 driver was found; install the driver of your GPU's maker (on Linux, Mesa's \
+                     `mesa-vulkan-drivers` serves AMD and Intel)"
+                .to_owned(),
+        }]
+    }
+
+    fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError> {
+        let adapter = self.adapter(device)?;
+        let tier = self.choose_tier(device, adapter, None)?;
+        let gpu = Gpu {
+            open: self.open(device, adapter)?,
+            capabilities: self.capabilities(adapter).limited_to(tier),
+        };
+        super::bandwidth::read_bandwidth(&gpu)
+    }
+
+    fn prepare(
+        &self,
+        device: &DeviceId,
+        plan: Arc<Plan>,
+        weights: &dyn WeightSource,
+        options: &PrepareOptions,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Box<dyn Runner>, BackendError> {
+        let adapter = self.adapter(device)?;
+        let tier = self.choose_tier(device, adapter, options.tier.as_deref())?;
+        check::check(&plan)?;
+        let options = PrepareOptions { cache: usable_cache(&plan, &options.cache)?, ..options.clone() };
+        let gpu = Gpu {
+            open: self.open(device, adapter)?,
+            capabilities: self.capabilities(adapter).limited_to(tier),
+        };
+        let mut values = DeviceValues::new(&gpu, &plan, &options.limits)?;
+        let caches = DeviceCache::all_of(&gpu, &plan, &options.cache)?;
+        let tables = Tables::new(&gpu, &plan, &options)?;
+        let weights = DeviceWeights::load(&gpu, &plan, weights, progress)?;
+        let mut build = Build {
+            gpu: &gpu,
+            plan: &plan,
+            options: &options,
+            weights: &weights,
+            caches: &caches,
+            tables: &tables,
+            values: &mut values,
+            node: None,
+            planned: vec![],
+        };
+        super::ops::begin(&mut build)?;
+        for (index, node) in plan.nodes.iter().enumerate() {
+            build.node = Some(index);
+            super::ops::prepare(&mut build, &node.op)?;
+        }
+        let planned = build.planned;
+        let total = plan.footprint(&options.cache, &options.limits).weights;
+        let mut compiled = |done: usize, of: usize| {
+            let doing = format!("compiling kernels, {done} of {of}");
+            match progress(&Progress { doing: &doing, done_bytes: total, total_bytes: total }) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(BackendError::Cancelled),
+            }
+        };
+        let program = Program::new(&gpu, &tables.step, planned, &mut compiled)?;
+        let parts = Parts { gpu, plan, options, weights, caches, tables, values, program };
+        Ok(Box::new(WgpuRunner::new(parts)?))
+    }
+}

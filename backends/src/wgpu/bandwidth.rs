@@ -1,0 +1,87 @@
+//! How fast a device reads its memory: the floor under every step that has to read the weights.
+
+use std::time::Instant;
+
+use super::build::Binding;
+use super::gpu::Gpu;
+use super::shaders::Kernel;
+use super::values::{Region, STORAGE};
+use crate::BackendError;
+
+/// Bytes that are read: beyond the caches of any GPU, and of a software one as much as it reads in a moment.
+const BYTES: u64 = 1 << 30;
+const SOFTWARE_BYTES: u64 = 128 << 20;
+/// Workgroups: several for each multiprocessor of the largest GPUs.
+const GROUPS: u32 = 2048;
+/// Bytes that one workgroup reads at a time.
+const RUN_BYTES: u64 = 256 * 8 * 16;
+/// Reads in one submission, so that starting it does not count.
+const READS: usize = 8;
+const PASSES: usize = 5;
+
+/// The kernel that reads.
+pub(super) fn kernel() -> Kernel {
+    Kernel::new("bandwidth/read")
+}
+
+/// Bytes per second of a plain read, the best of several passes.
+pub(super) fn read_bandwidth(gpu: &Gpu) -> Result<f64, BackendError> {
+    let wanted = if gpu.capabilities.software { SOFTWARE_BYTES } else { BYTES };
+    let bytes = wanted.min(gpu.capabilities.binding).min(gpu.capabilities.buffer) / RUN_BYTES * RUN_BYTES;
+    let source = gpu.open.buffer("memory to read", bytes, STORAGE)?;
+    let reader = Reader::new(gpu, Region::whole(source), bytes)?;
+    // Once to warm up; buffers are cleared when they are first used.
+    reader.read(gpu, READS)?;
+    let mut best = f64::INFINITY;
+    for _ in 0..PASSES {
+        let start = Instant::now();
+        reader.read(gpu, READS)?;
+        let many = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        reader.read(gpu, 1)?;
+        let one = start.elapsed().as_secs_f64();
+        // What both have in common is the cost of submitting and waiting.
+        best = best.min((many - one).max(many / READS as f64 / 2.0) / (READS - 1) as f64);
+    }
+    Ok(bytes as f64 / best)
+}
+
+/// A buffer with what reads it.
+pub(super) struct Reader {
+    pipeline: std::sync::Arc<wgpu::ComputePipeline>,
+    group: wgpu::BindGroup,
+    pub(super) sums: wgpu::Buffer,
+}
+
+impl Reader {
+    pub(super) fn new(gpu: &Gpu, source: Region, bytes: u64) -> Result<Self, BackendError> {
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let params = gpu.open.buffer("parameters", 16, uniform)?;
+        let step = gpu.open.buffer("no step", 16, uniform)?;
+        let sums = gpu.open.buffer("sums", 4 * u64::from(GROUPS), STORAGE)?;
+        gpu.open.queue.write_buffer(&params, 0, bytemuck::bytes_of(&[(bytes / 16) as u32, 0, 0, 0]));
+        let bindings = [Binding::Read(source), Binding::ReadWrite(Region::whole(sums.clone()))];
+        let pipeline = gpu.open.pipeline(&kernel(), &bindings)?;
+        let group = gpu.open.bind_group(&step, params.as_entire_buffer_binding(), &bindings)?;
+        Ok(Self { pipeline, group, sums })
+    }
+
+    /// Reads the buffer so many times and waits.
+    pub(super) fn read(&self, gpu: &Gpu, times: usize) -> Result<(), BackendError> {
+        let open = &gpu.open;
+        let index = open.scoped("a plain read", 0, || {
+            let mut encoder =
+                open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+            {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                pass.set_pipeline(&self.pipeline);
+                pass.set_bind_group(0, &self.group, &[]);
+                for _ in 0..times {
+                    pass.dispatch_workgroups(GROUPS, 1, 1);
+                }
+            }
+            open.queue.submit([encoder.finish()])
+        })?;
+        open.wait(index)
+    }
+}

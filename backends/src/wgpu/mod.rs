@@ -1,0 +1,48 @@
+//! Any vendor's GPU, through wgpu: Vulkan, Metal and Direct3D 12.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `backend` | the [`Backend`](crate::Backend): which adapters there are, opening one, preparing a plan |
+//! | `capabilities` | what a device can do, and the tiers of kernels that follow |
+//! | `gpu` | an opened device: buffers, pipelines, what it said went wrong |
+//! | `shaders` | composing a variant of a kernel from the sources under `shaders/` |
+//! | `build` | what an operator needs to become dispatches; the interface of all kernels |
+//! | `ops/` | one file per operator: which dispatches it is |
+//! | `values`, `weights`, `cache`, `tables` | what lies on the device |
+//! | `runner`, `record` | steps: tables written, dispatches recorded, results read back |
+//!
+//! A plan becomes a list of dispatches once, when it is prepared: every pipeline compiled, every bind group made. A step writes
+//! a few tables, records the list with the numbers of workgroups that its rows ask for, and submits it. What comes back is
+//! a token per sequence, unless somebody asked for logits.
+
+mod backend;
+mod bandwidth;
+mod build;
+mod cache;
+mod capabilities;
+mod gpu;
+mod ops;
+mod readback;
+mod record;
+mod runner;
+mod samples;
+mod shaders;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod values;
+mod weights;
+
+pub use backend::{LimitOverrides, WgpuBackend};
+
+use crate::Numerics;
+
+/// How precisely WGSL computes in f32: products and sums are correctly rounded; division, square roots, exponentials and the like
+/// are good to a few units in the last place, and worse for large arguments, so kernels keep arguments small.
+const GPU_F32: Numerics = Numerics {
+    operand_unit: 0.0,
+    accumulate_unit: f32::EPSILON as f64 / 2.0,
+    value_unit: f32::EPSILON as f64 / 2.0,
+    function_unit: 16.0 * f32::EPSILON as f64,
+};

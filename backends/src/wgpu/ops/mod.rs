@@ -1,0 +1,67 @@
+//! One file per operator: which dispatches carry it out.
+
+mod attention;
+mod combine;
+mod elementwise;
+mod embed;
+mod experts;
+mod linear;
+mod norm;
+mod rope;
+mod route;
+mod sample;
+mod select;
+mod store_kv;
+
+use super::build::Build;
+use super::shaders::Kernel;
+use crate::BackendError;
+use crate::plan::Op;
+
+/// What comes before the operators of each step.
+pub(super) fn begin(build: &mut Build<'_>) -> Result<(), BackendError> {
+    embed::resolve_tokens(build)
+}
+
+/// Lists the dispatches of an operator.
+pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
+    match op {
+        // The caller's rows are written where the value lies.
+        Op::Input(_) => Ok(()),
+        Op::Embed(op) => embed::embed(build, op),
+        Op::Norm(op) => norm::norm(build, op),
+        Op::Linear(op) => linear::linear(build, op),
+        Op::Rope(op) => rope::rope(build, op),
+        Op::StoreKv(op) => store_kv::store_kv(build, op),
+        Op::Attention(op) => attention::attention(build, op),
+        Op::Gated(op) => elementwise::gated(build, op),
+        Op::Activate(op) => elementwise::activate(build, op),
+        Op::Add(op) => elementwise::add(build, op),
+        Op::Scale(op) => elementwise::scale(build, op),
+        Op::Softcap(op) => elementwise::softcap(build, op),
+        Op::Route(op) => route::route(build, op),
+        Op::ExpertLinear(op) => experts::expert_linear(build, op),
+        Op::ExpertCombine(op) => combine::expert_combine(build, op),
+        Op::SelectRows(op) => select::select_rows(build, op),
+        Op::Sample(op) => sample::sample(build, op),
+    }
+}
+
+/// Every variant of every kernel that can be asked for: what is validated and translated without a device.
+pub(crate) fn variants() -> Vec<Kernel> {
+    [
+        attention::variants(),
+        combine::variants(),
+        elementwise::variants(),
+        embed::variants(),
+        experts::variants(),
+        linear::variants(),
+        norm::variants(),
+        rope::variants(),
+        route::variants(),
+        sample::variants(),
+        select::variants(),
+        store_kv::variants(),
+    ]
+    .concat()
+}

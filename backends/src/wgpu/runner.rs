@@ -1,0 +1,228 @@
+//! The runner: writes a step's tables, records and submits it, and reads back what was asked for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::cache::DeviceCache;
+use super::gpu::Gpu;
+use super::readback::{Readback, Wanted};
+use super::record::Program;
+use super::tables::{DeviceTable, NOT_FINITE, Tables};
+use super::timing::Timing;
+use super::values::{DeviceValues, STORAGE};
+use super::weights::DeviceWeights;
+use crate::pages::check_copies;
+use crate::plan::{Element, Footprint, Plan};
+use crate::{
+    BackendError, Batch, BatchError, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner,
+    StepOutput, Ticket, Tokens,
+};
+
+/// Steps that may be under way at once: one, and one ahead of it.
+const AHEAD: usize = 2;
+
+/// All that a prepared plan consists of.
+pub(super) struct Parts {
+    pub(super) gpu: Gpu,
+    pub(super) plan: Arc<Plan>,
+    pub(super) options: PrepareOptions,
+    pub(super) weights: DeviceWeights,
+    pub(super) caches: Vec<DeviceCache>,
+    pub(super) tables: Tables,
+    pub(super) values: DeviceValues,
+    pub(super) program: Program,
+}
+
+/// A plan that is carried out on a GPU.
+pub(super) struct WgpuRunner {
+    parts: Parts,
+    timing: Timing,
+    readback: Readback,
+    next: u64,
+    waiting: VecDeque<Waiting>,
+    /// For each sequence of the step submitted last, whether it draws a token.
+    draws: Vec<bool>,
+    /// What the step collected last drew.
+    drawn: Vec<Option<u32>>,
+    profile: Option<Profile>,
+    /// A buffer that a page passes through when it is copied.
+    page: Option<wgpu::Buffer>,
+}
+
+/// A step that was submitted.
+struct Waiting {
+    number: u64,
+    wanted: Wanted,
+    /// What became of it where it could not be submitted whole.
+    timed: bool,
+    /// For each sequence, whether its token came from the step before: what a fault of its token means.
+    sampled: Vec<bool>,
+}
+
+impl WgpuRunner {
+    pub(super) fn new(parts: Parts) -> Result<Self, BackendError> {
+        let timing = Timing::new(&parts.gpu, parts.plan.nodes.len());
+        let readback = Readback::new(&parts)?;
+        Ok(Self {
+            parts,
+            timing,
+            readback,
+            next: 0,
+            waiting: VecDeque::new(),
+            draws: vec![],
+            drawn: vec![],
+            profile: None,
+            page: None,
+        })
+    }
+
+    /// Writes the rows that the caller supplied; that they are there and complete was checked.
+    fn write_inputs(&self, batch: &Batch) {
+        for input in &batch.inputs {
+            let region = self.parts.values.region(input.value);
+            let shape = self.parts.plan.values[input.value.index()].shape;
+            let queue = &self.parts.gpu.open.queue;
+            if shape.element == Element::Index {
+                // Whatever is no index becomes one that nothing has.
+                let index = |x: &f32| if x.fract() == 0.0 && *x >= 0.0 { *x as u32 } else { u32::MAX };
+                let indices = input.data.iter().map(index).collect::<Vec<_>>();
+                queue.write_buffer(&region.buffer, 0, bytemuck::cast_slice(&indices));
+            } else {
+                queue.write_buffer(&region.buffer, 0, bytemuck::cast_slice(&input.data));
+            }
+        }
+    }
+
+    /// Records and submits a checked step.
+    fn launch(&mut self, batch: &Batch, layout: &BatchLayout) -> Result<Wanted, BackendError> {
+        let Parts { gpu, tables, .. } = &mut self.parts;
+        let open = Arc::clone(&gpu.open);
+        let counts = tables.write(&open.queue, batch, layout)?;
+        self.write_inputs(batch);
+        let mut encoder = open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        if self.timing.on() {
+            program_timed(&self.parts.program, &mut encoder, &counts, &self.timing);
+        } else {
+            self.parts.program.record(&mut encoder, &counts);
+        }
+        self.readback.record(&self.parts, encoder, batch, layout)
+    }
+
+    /// Turns faults that the device noted into errors.
+    fn faults(&self, faults: &[u32], sampled: &[bool], drawn: &[Option<u32>]) -> Result<(), BackendError> {
+        for (sequence, fault) in faults.iter().enumerate().filter(|(_, fault)| **fault != 0) {
+            if *fault & NOT_FINITE != 0 {
+                return Err(BackendError::NotFinite { sequence });
+            }
+            if sampled.get(sequence).copied().unwrap_or(false) {
+                let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
+                let token = self.drawn.get(sequence).copied().flatten().or_else(|| drawn[sequence]);
+                let token = token.unwrap_or(u32::MAX);
+                return Err(BatchError::TokenOutOfRange { sequence, token, vocabulary }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Records a step with times.
+fn program_timed(
+    program: &Program,
+    encoder: &mut wgpu::CommandEncoder,
+    counts: &super::tables::StepCounts,
+    timing: &Timing,
+) {
+    program.record_timed(encoder, counts, timing.queries());
+    timing.resolve(encoder);
+}
+
+impl Runner for WgpuRunner {
+    fn submit(&mut self, batch: &Batch) -> Result<Ticket, BackendError> {
+        self.parts.gpu.open.check()?;
+        if self.waiting.len() >= AHEAD {
+            return Err(BackendError::TooFarAhead);
+        }
+        let options = &self.parts.options;
+        let layout = batch.check(&self.parts.plan, &options.limits, &options.cache, &self.draws)?;
+        let open = Arc::clone(&self.parts.gpu.open);
+        let wanted = open.scoped("a step", 0, || self.launch(batch, &layout))??;
+        let sampled = batch.sequences.iter().map(|s| matches!(s.tokens, Tokens::Sampled(_))).collect();
+        self.draws = batch.sequences.iter().map(|sequence| sequence.sample.is_some()).collect();
+        let number = self.next;
+        self.next += 1;
+        self.waiting.push_back(Waiting { number, wanted, timed: self.timing.on(), sampled });
+        Ok(Ticket::new(number))
+    }
+
+    fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {
+        self.parts.gpu.open.check()?;
+        if self.waiting.front().is_none_or(|first| first.number != ticket.number()) {
+            return Err(BackendError::WrongTicket(ticket.number()));
+        }
+        let Some(step) = self.waiting.pop_front() else {
+            return Err(BackendError::WrongTicket(ticket.number()));
+        };
+        let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
+        self.profile = if step.timed { self.timing.take(&self.parts.gpu)? } else { None };
+        if let Err(error) = self.faults(&faults, &step.sampled, &output.tokens) {
+            if self.waiting.is_empty() {
+                // The step counts as not done: what was drawn before it can be gone on from.
+                self.draws = self.drawn.iter().map(Option::is_some).collect();
+                self.parts.tables.restore_drawn(&self.parts.gpu.open.queue, &self.drawn);
+            }
+            return Err(error);
+        }
+        self.drawn.clone_from(&output.tokens);
+        Ok(output)
+    }
+
+    fn copy_pages(&mut self, copies: &[PageCopy]) -> Result<(), BackendError> {
+        let open = Arc::clone(&self.parts.gpu.open);
+        open.check()?;
+        check_copies(copies, &self.parts.options.cache)?;
+        let largest = self.parts.caches.iter().flat_map(DeviceCache::pools).map(|(_, bytes)| bytes).max();
+        let Some(largest) = largest.filter(|_| !copies.is_empty()) else { return Ok(()) };
+        if self.page.is_none() {
+            self.page = Some(open.buffer("a page on its way", largest, STORAGE)?);
+        }
+        let Some(page) = &self.page else { return Ok(()) };
+        open.scoped("copying pages", 0, || {
+            let mut encoder =
+                open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+            for copy in copies {
+                for (region, bytes) in self.parts.caches.iter().flat_map(DeviceCache::pools) {
+                    let place = |page: u32| region.offset + u64::from(page) * bytes;
+                    encoder.copy_buffer_to_buffer(&region.buffer, place(copy.from), page, 0, bytes);
+                    encoder.copy_buffer_to_buffer(page, 0, &region.buffer, place(copy.to), bytes);
+                }
+            }
+            open.queue.submit([encoder.finish()]);
+        })
+    }
+
+    fn set_profiling(&mut self, on: bool) {
+        self.timing.set(on);
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        self.profile.clone()
+    }
+
+    fn memory(&self) -> Footprint {
+        let weights = self.parts.weights.bytes();
+        let cache =
+            self.parts.caches.iter().flat_map(DeviceCache::pools).map(|(region, _)| region.size).sum();
+        let tables = self.parts.tables.region(super::tables::Table::RowToken).buffer.size();
+        let drawn = self.parts.tables.device_region(DeviceTable::Tokens).size;
+        let activations = self.parts.values.bytes()
+            + self.parts.program.params_bytes
+            + tables
+            + drawn
+            + self.readback.bytes();
+        Footprint { weights, cache, activations }
+    }
+
+    fn numerics(&self) -> Numerics {
+        self.parts.gpu.capabilities.tier.numerics()
+    }
+}

@@ -1,0 +1,270 @@
+//! What the host tells the device anew for each step: tokens, positions, page tables, angles, and how tokens are drawn.
+//!
+//! Each table is a region of one buffer that kernels only read, sized for the largest step when the plan is prepared. What the
+//! device itself writes between steps ([`DeviceTable`]) lies in small buffers of its own.
+
+use std::collections::BTreeMap;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::gpu::Gpu;
+use super::values::Region;
+use crate::plan::{Plan, RopeId};
+use crate::{BackendError, Batch, BatchLayout, PrepareOptions, Tokens};
+
+/// The uniform `Step` of `shaders/lib/step.wesl`, and what the host derives numbers of workgroups from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct StepCounts {
+    pub(crate) rows: u32,
+    pub(crate) selected: u32,
+    pub(crate) sequences: u32,
+    pub(crate) longest: u32,
+}
+
+/// A table that the host writes. All are arrays of u32 unless the text says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Table {
+    /// For each row its token, or [`DRAWN`] plus the sequence of the step before that drew it.
+    RowToken,
+    /// For each row its position in its sequence.
+    RowPosition,
+    /// For each row its sequence.
+    RowSequence,
+    /// For each row, where its key and value go: page × tokens per page + place in the page.
+    RowSlot,
+    /// For each sequence its first row; one more entry ends the last.
+    FirstRow,
+    /// For each sequence where its pages begin in [`Table::Pages`].
+    FirstPage,
+    /// The pages of all sequences.
+    Pages,
+    /// For each selected row, its token row.
+    Selected,
+    /// For each row the cosines (f32) of all pairs of a rotation, then the sines.
+    Angles(u32),
+    /// For each sequence how its token is drawn: a [`SampleRecord`].
+    Samples,
+    /// Biases and counted histories of all sequences: pairs of a token and an f32 or a count.
+    SampleLists,
+}
+
+/// Marks an entry of [`Table::RowToken`] as the number of a draw.
+pub(crate) const DRAWN: u32 = 1 << 31;
+
+/// What is told of one sequence's draw; `shaders/sample/record.wesl` has the same fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct SampleRecord {
+    /// The row of logits, or `u32::MAX` where nothing is drawn.
+    pub(crate) row: u32,
+    /// The token row whose token belongs to the history although the host does not know it, or `u32::MAX`.
+    pub(crate) sampled_row: u32,
+    pub(crate) temperature: f32,
+    pub(crate) top_k: u32,
+    pub(crate) top_p: f32,
+    pub(crate) min_p: f32,
+    pub(crate) repetition: f32,
+    pub(crate) presence: f32,
+    pub(crate) frequency: f32,
+    /// The uniform number in [0, 1).
+    pub(crate) uniform: f32,
+    /// Where the biases (token, f32) begin in the lists, in pairs, and how many there are; each token occurs once.
+    pub(crate) first_bias: u32,
+    pub(crate) biases: u32,
+    /// Likewise the history: (token, count).
+    pub(crate) first_history: u32,
+    pub(crate) histories: u32,
+    pub(crate) padding: [u32; 2],
+}
+
+/// A small buffer that the device writes and reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceTable {
+    /// For each row its token, draws of the step before put in.
+    Tokens,
+    /// For each sequence the token that was drawn for it last.
+    Drawn,
+    /// For each sequence 0, or what went wrong in this step: [`NOT_FINITE`], [`NOT_IN_VOCABULARY`].
+    Faults,
+}
+
+/// Tokens that were drawn for a sequence although the largest logit is no finite number.
+pub(crate) const NOT_FINITE: u32 = 1;
+/// A drawn token that the step goes on from and that has no embedding.
+pub(crate) const NOT_IN_VOCABULARY: u32 = 2;
+
+/// Bytes that the beginnings of regions are multiples of: what every device accepts.
+const ALIGNMENT: u64 = 256;
+
+/// The tables of a runner.
+pub(crate) struct Tables {
+    /// The uniform [`StepCounts`].
+    pub(crate) step: wgpu::Buffer,
+    written: BTreeMap<Table, Region>,
+    tokens: Region,
+    drawn: Region,
+    faults: Region,
+    /// For each rotation, its frequencies and magnitude.
+    rotations: Vec<(Vec<f64>, f64)>,
+    /// Pairs that [`Table::SampleLists`] has room for.
+    list_pairs: usize,
+    page_tokens: usize,
+    /// Kept from step to step, so that a step allocates little.
+    words: Vec<u32>,
+    angles: Vec<f32>,
+}
+
+impl Tables {
+    pub(crate) fn new(gpu: &Gpu, plan: &Plan, options: &PrepareOptions) -> Result<Self, BackendError> {
+        let limits = &options.limits;
+        let (rows, sequences) = (limits.rows as u64, limits.sequences as u64);
+        let list_pairs = plan.sampled_width().map_or(0, |width| 2 * width + 4096 * limits.sequences);
+        let mut sizes = vec![
+            (Table::RowToken, 4 * rows),
+            (Table::RowPosition, 4 * rows),
+            (Table::RowSequence, 4 * rows),
+            (Table::RowSlot, 4 * rows),
+            (Table::FirstRow, 4 * (sequences + 1)),
+            (Table::FirstPage, 4 * (sequences + 1)),
+            (Table::Pages, (4 * sequences).saturating_mul(options.cache.pages as u64)),
+            (Table::Selected, 4 * limits.selected as u64),
+            (Table::Samples, sequences * size_of::<SampleRecord>() as u64),
+            (Table::SampleLists, 8 * list_pairs as u64),
+        ];
+        for (index, rope) in plan.ropes.iter().enumerate() {
+            sizes.push((Table::Angles(index as u32), 4 * rows * rope.rotary_dim as u64));
+        }
+        let mut end = 0_u64;
+        let places = sizes.into_iter().map(|(table, size)| {
+            let (offset, size) = (end, size.max(16).next_multiple_of(16));
+            end = end.saturating_add(size).next_multiple_of(ALIGNMENT);
+            (table, offset, size)
+        });
+        let places = places.collect::<Vec<_>>();
+        let buffer = gpu.open.buffer("the tables of a step", end, super::values::STORAGE)?;
+        let region = |(table, offset, size)| (table, Region { buffer: buffer.clone(), offset, size });
+        let small =
+            |what, count: u64| gpu.open.buffer(what, 4 * count, super::values::STORAGE).map(Region::whole);
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        Ok(Self {
+            step: gpu.open.buffer("the counts of a step", size_of::<StepCounts>() as u64, uniform)?,
+            written: places.into_iter().map(region).collect(),
+            tokens: small("tokens", rows)?,
+            drawn: small("drawn tokens", sequences)?,
+            faults: small("faults", sequences)?,
+            rotations: plan.ropes.iter().map(|r| (r.inverse_frequencies(), r.magnitude())).collect(),
+            list_pairs,
+            page_tokens: options.cache.page_tokens,
+            words: vec![],
+            angles: vec![],
+        })
+    }
+
+    /// Where a table that the host writes lies.
+    pub(crate) fn region(&self, table: Table) -> Region {
+        // Every variant was given a region by `new`; `Angles` beyond the plan's rotations is a mistake in this crate.
+        self.written.get(&table).cloned().unwrap_or_else(|| self.faults.clone())
+    }
+
+    /// Where a table that the device writes lies.
+    pub(crate) fn device_region(&self, table: DeviceTable) -> Region {
+        match table {
+            DeviceTable::Tokens => self.tokens.clone(),
+            DeviceTable::Drawn => self.drawn.clone(),
+            DeviceTable::Faults => self.faults.clone(),
+        }
+    }
+
+    /// Writes the tables of a step; they are there before what is submitted next runs.
+    pub(crate) fn write(
+        &mut self,
+        queue: &wgpu::Queue,
+        batch: &Batch,
+        layout: &BatchLayout,
+    ) -> Result<StepCounts, BackendError> {
+        let mut words = std::mem::take(&mut self.words);
+        let put = |table: Table, words: &[u32]| {
+            if let Some(region) = self.written.get(&table).filter(|_| !words.is_empty()) {
+                queue.write_buffer(&region.buffer, region.offset, bytemuck::cast_slice(words));
+            }
+        };
+        words.clear();
+        for sequence in &batch.sequences {
+            match &sequence.tokens {
+                Tokens::Ids(ids) => words.extend(ids),
+                Tokens::Sampled(draw) => words.push(DRAWN | draw),
+            }
+        }
+        put(Table::RowToken, &words);
+        put(Table::RowPosition, &layout.position);
+        put(Table::RowSequence, &layout.sequence);
+        put(Table::FirstRow, &layout.first_row);
+        put(Table::Selected, &layout.selected);
+        words.clear();
+        let page_tokens = self.page_tokens as u32;
+        let rows = layout.position.iter().zip(&layout.sequence);
+        words.extend(rows.filter_map(|(position, sequence)| {
+            let page = batch.sequences[*sequence as usize].pages.get((position / page_tokens) as usize)?;
+            Some(page * page_tokens + position % page_tokens)
+        }));
+        put(Table::RowSlot, &words);
+        words.clear();
+        let mut end = 0;
+        words.push(end);
+        words.extend(batch.sequences.iter().map(|sequence| {
+            end += sequence.pages.len() as u32;
+            end
+        }));
+        put(Table::FirstPage, &words);
+        words.clear();
+        batch.sequences.iter().for_each(|sequence| words.extend(&sequence.pages));
+        put(Table::Pages, &words);
+        self.words = words;
+        self.write_angles(queue, layout);
+        let (records, lists) = super::samples::tables(batch, layout, self.list_pairs)?;
+        for (table, bytes) in [
+            (Table::Samples, bytemuck::cast_slice::<_, u8>(&records)),
+            (Table::SampleLists, bytemuck::cast_slice(&lists)),
+        ] {
+            if let Some(region) = self.written.get(&table).filter(|_| !bytes.is_empty()) {
+                queue.write_buffer(&region.buffer, region.offset, bytes);
+            }
+        }
+        let counts = StepCounts {
+            rows: layout.rows() as u32,
+            selected: layout.selected.len() as u32,
+            sequences: batch.sequences.len() as u32,
+            longest: (0..batch.sequences.len()).map(|s| layout.context(s)).max().unwrap_or(0) as u32,
+        };
+        queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&counts));
+        Ok(counts)
+    }
+
+    /// For each row the cosines of each rotation's pairs, then their sines.
+    fn write_angles(&mut self, queue: &wgpu::Queue, layout: &BatchLayout) {
+        for (index, (frequencies, magnitude)) in self.rotations.iter().enumerate() {
+            let row = 2 * frequencies.len();
+            self.angles.resize(row * layout.rows(), 0.0);
+            for (out, position) in self.angles.chunks_exact_mut(row.max(1)).zip(&layout.position) {
+                crate::plan::RopeSpec::angles_at(frequencies, *magnitude, *position, out);
+            }
+            if let Some(region) = self.written.get(&Table::Angles(index as u32)).filter(|_| row > 0) {
+                queue.write_buffer(&region.buffer, region.offset, bytemuck::cast_slice(&self.angles));
+            }
+        }
+    }
+
+    /// Puts back what was drawn before a step that failed.
+    pub(crate) fn restore_drawn(&self, queue: &wgpu::Queue, drawn: &[Option<u32>]) {
+        let words = drawn.iter().map(|token| token.unwrap_or(0)).collect::<Vec<_>>();
+        if !words.is_empty() {
+            queue.write_buffer(&self.drawn.buffer, 0, bytemuck::cast_slice(&words));
+        }
+    }
+}
+
+/// The table of a rotation.
+pub(crate) const fn angles_of(rope: RopeId) -> Table {
+    Table::Angles(rope.0)
+}

@@ -1,0 +1,268 @@
+//! Weights on the device: matrices in pieces that fit a binding, vectors in f32.
+//!
+//! A matrix lies as [`mod@crate::format`] packs it, rows padded to 16 bytes of codes so that every row begins where a
+//! `vec4<u32>` may be read; what is added is zero. Its rows are cut into shards, each a buffer of codes and one of scales, none
+//! larger than the device binds.
+
+use std::ops::ControlFlow;
+
+use super::gpu::Gpu;
+use super::values::{Region, STORAGE};
+use crate::format::{PackedMatrix, WeightFormat};
+use crate::plan::{Matrix, MatrixPart, Plan, Vector};
+use crate::{BackendError, MatrixRequest, Progress, ProgressFn, WeightError, WeightSource};
+
+/// Bytes that the beginning of a row is a multiple of.
+const QUAD: usize = 16;
+/// Rows are asked for until their f32 form would take this many bytes: the source may hold a piece in that form while it
+/// converts it.
+const PIECE_BYTES: usize = 64 << 20;
+/// Bytes handed to the queue before it is made to finish with them, so that what is on its way to the device stays small.
+const IN_FLIGHT: u64 = 256 << 20;
+
+/// A matrix on the device.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceMatrix {
+    pub(crate) format: WeightFormat,
+    pub(crate) rows: u32,
+    pub(crate) cols: u32,
+    /// `vec4<u32>` (16 bytes) of codes from one row to the next.
+    pub(crate) row_quads: u32,
+    /// Scales from one row to the next, as [`WeightFormat::scales_per_row`] counts them (f16, two to a word, rows not padded:
+    /// scale `i` of the shard is half `i & 1` of word `i >> 1`; for `w8a8` f32).
+    pub(crate) row_scales: u32,
+    pub(crate) shards: Vec<Shard>,
+}
+
+/// Neighbouring rows of a matrix.
+#[derive(Clone, Debug)]
+pub(crate) struct Shard {
+    pub(crate) first_row: u32,
+    pub(crate) rows: u32,
+    pub(crate) codes: Region,
+    /// Formats without scales have none.
+    pub(crate) scales: Option<Region>,
+}
+
+/// The weights of a plan, in the order of its tables.
+#[derive(Debug)]
+pub(crate) struct DeviceWeights {
+    pub(crate) matrices: Vec<DeviceMatrix>,
+    /// f32.
+    pub(crate) vectors: Vec<Region>,
+}
+
+impl DeviceMatrix {
+    /// Room for a matrix, cut into shards.
+    fn allocate(gpu: &Gpu, matrix: &Matrix) -> Result<Self, BackendError> {
+        let row = matrix.format.row_bytes(matrix.cols).next_multiple_of(QUAD) as u64;
+        let row_scales = matrix.format.scale_bytes_per_row(matrix.cols) as u64;
+        let most = gpu.capabilities.binding.min(gpu.capabilities.buffer);
+        let fit = most / row.max(row_scales).max(1);
+        if fit == 0 {
+            return Err(BackendError::Unsupported {
+                device: gpu.open.name.clone(),
+                what: format!("rows of {row} bytes; a kernel sees at most {most}"),
+            });
+        }
+        // An even number of rows, so that the f16 scales of a shard begin at a whole word.
+        let fit = if fit > 1 { fit & !1 } else { fit }.min(matrix.rows as u64);
+        let shard = |first: u64| {
+            let rows = fit.min(matrix.rows as u64 - first);
+            let codes = gpu.open.buffer("weights", rows * row, STORAGE)?;
+            let scales = match rows * row_scales {
+                0 => None,
+                bytes => Some(Region::whole(gpu.open.buffer("the scales of weights", bytes, STORAGE)?)),
+            };
+            let (first_row, rows) = (first as u32, rows as u32);
+            Ok::<_, BackendError>(Shard { first_row, rows, codes: Region::whole(codes), scales })
+        };
+        let shards = (0..matrix.rows as u64).step_by(fit as usize).map(shard).collect::<Result<_, _>>()?;
+        Ok(Self {
+            format: matrix.format,
+            rows: matrix.rows as u32,
+            cols: matrix.cols as u32,
+            row_quads: (row / QUAD as u64) as u32,
+            row_scales: matrix.format.scales_per_row(matrix.cols) as u32,
+            shards,
+        })
+    }
+
+    /// Puts rows in, from `first` on.
+    fn write(&self, queue: &wgpu::Queue, first: usize, piece: &PackedMatrix, carry: &mut Carry) {
+        let (row_codes, row_scales) =
+            (self.format.row_bytes(piece.cols()), self.format.scale_bytes_per_row(piece.cols()));
+        let row = self.row_quads as usize * QUAD;
+        for shard in &self.shards {
+            let begin = first.max(shard.first_row as usize);
+            let end = (first + piece.rows()).min((shard.first_row + shard.rows) as usize);
+            if begin >= end {
+                continue;
+            }
+            let codes = &piece.codes()[(begin - first) * row_codes..(end - first) * row_codes];
+            let offset = (begin - shard.first_row as usize) * row;
+            if row == row_codes {
+                queue.write_buffer(&shard.codes.buffer, offset as u64, codes);
+            } else {
+                let mut padded = vec![0; (end - begin) * row];
+                for (padded, codes) in padded.chunks_exact_mut(row).zip(codes.chunks_exact(row_codes)) {
+                    padded[..row_codes].copy_from_slice(codes);
+                }
+                queue.write_buffer(&shard.codes.buffer, offset as u64, &padded);
+            }
+            if let Some(region) = &shard.scales {
+                let scales = &piece.scales()[(begin - first) * row_scales..(end - first) * row_scales];
+                let offset = (begin - shard.first_row as usize) * row_scales;
+                carry.write(queue, &region.buffer, offset, scales);
+            }
+        }
+    }
+}
+
+/// Writes of bytes that need not begin or end at whole words, where each goes on from the one before.
+#[derive(Default)]
+struct Carry {
+    half: Option<(usize, [u8; 2])>,
+}
+
+impl Carry {
+    fn write(&mut self, queue: &wgpu::Queue, buffer: &wgpu::Buffer, offset: usize, bytes: &[u8]) {
+        let aligned = offset.is_multiple_of(4) && bytes.len().is_multiple_of(4);
+        if aligned {
+            queue.write_buffer(buffer, offset as u64, bytes);
+            return;
+        }
+        // Scales are halves: at most two bytes are missing at either end.
+        let mut whole = Vec::with_capacity(bytes.len() + 4);
+        let start = offset & !3;
+        if start < offset {
+            let before = self.half.take().filter(|(end, _)| *end == offset).map_or([0; 2], |(_, half)| half);
+            whole.extend(before);
+        }
+        whole.extend(bytes);
+        let end = offset + bytes.len();
+        if !end.is_multiple_of(4) {
+            self.half = whole.last_chunk::<2>().map(|half| (end, *half));
+            whole.extend([0; 2]);
+        }
+        queue.write_buffer(buffer, start as u64, &whole);
+    }
+}
+
+impl DeviceWeights {
+    /// Bytes of all matrices and vectors.
+    pub(crate) fn bytes(&self) -> u64 {
+        let shards = self.matrices.iter().flat_map(|matrix| &matrix.shards);
+        let regions = shards.flat_map(|shard| [Some(&shard.codes), shard.scales.as_ref()]).flatten();
+        regions.chain(&self.vectors).map(|region| region.size).sum()
+    }
+
+    /// Asks for all weights of a plan, a piece at a time.
+    pub(crate) fn load(
+        gpu: &Gpu,
+        plan: &Plan,
+        weights: &dyn WeightSource,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Self, BackendError> {
+        let matrices = plan.matrices.iter().map(Matrix::bytes);
+        let vectors = plan.vectors.iter().map(|v| 4 * v.len as u64);
+        let total_bytes = matrices.chain(vectors).fold(0, u64::saturating_add);
+        let mut loader = Loader { gpu, weights, progress, done_bytes: 0, total_bytes, in_flight: 0 };
+        let matrices = plan.matrices.iter().map(|m| loader.matrix(m)).collect::<Result<_, _>>()?;
+        let vectors = plan.vectors.iter().map(|v| loader.vector(v)).collect::<Result<_, _>>()?;
+        loader.flush()?;
+        loader.report("weights loaded")?;
+        Ok(Self { matrices, vectors })
+    }
+}
+
+/// What is needed while loading.
+struct Loader<'a, 'p> {
+    gpu: &'a Gpu,
+    weights: &'a dyn WeightSource,
+    progress: &'a mut ProgressFn<'p>,
+    done_bytes: u64,
+    total_bytes: u64,
+    in_flight: u64,
+}
+
+impl Loader<'_, '_> {
+    fn report(&mut self, doing: &str) -> Result<(), BackendError> {
+        let progress = Progress { doing, done_bytes: self.done_bytes, total_bytes: self.total_bytes };
+        match (self.progress)(&progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(BackendError::Cancelled),
+        }
+    }
+
+    /// Counts bytes that were handed to the queue, and waits for it where they are many.
+    fn sent(&mut self, bytes: u64) -> Result<(), BackendError> {
+        self.done_bytes = self.done_bytes.saturating_add(bytes);
+        self.in_flight += bytes;
+        if self.in_flight >= IN_FLIGHT { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), BackendError> {
+        self.in_flight = 0;
+        let open = &self.gpu.open;
+        let index = open.scoped("weights", self.total_bytes, || open.queue.submit([]))?;
+        open.wait(index)
+    }
+
+    fn matrix(&mut self, matrix: &Matrix) -> Result<DeviceMatrix, BackendError> {
+        let room = DeviceMatrix::allocate(self.gpu, matrix)?;
+        let rows_per_piece = (PIECE_BYTES / matrix.cols.saturating_mul(4).max(1)).max(1);
+        let mut carry = Carry::default();
+        let mut done = 0;
+        for part in &matrix.parts {
+            for first in (0..part.rows).step_by(rows_per_piece) {
+                let rows = rows_per_piece.min(part.rows - first);
+                let piece = self.piece(matrix, part, first, rows)?;
+                room.write(&self.gpu.open.queue, done, &piece, &mut carry);
+                done += rows;
+                self.sent(piece.bytes() as u64)?;
+            }
+        }
+        Ok(room)
+    }
+
+    /// `rows` rows of a part, from its row `first` on.
+    fn piece(
+        &mut self,
+        matrix: &Matrix,
+        part: &MatrixPart,
+        first: usize,
+        rows: usize,
+    ) -> Result<PackedMatrix, BackendError> {
+        self.report(&format!("loading {}", part.tensor))?;
+        let start = part.first_row.saturating_add(first);
+        let wanted = start..start.saturating_add(rows);
+        let request =
+            MatrixRequest { tensor: &part.tensor, rows: wanted, cols: matrix.cols, format: matrix.format };
+        let piece = self.weights.matrix(&request)?;
+        if (piece.rows(), piece.cols(), piece.format()) != (rows, matrix.cols, matrix.format) {
+            let found = format!("{}×{} in {}", piece.rows(), piece.cols(), piece.format());
+            let expected = format!("{rows}×{} in {}", matrix.cols, matrix.format);
+            return Err(WeightError::Shape { tensor: part.tensor.clone(), found, expected }.into());
+        }
+        Ok(piece)
+    }
+
+    fn vector(&mut self, vector: &Vector) -> Result<Region, BackendError> {
+        let mut values = Vec::<f32>::new();
+        for (tensor, len) in &vector.parts {
+            self.report(&format!("loading {tensor}"))?;
+            let part = self.weights.vector(tensor, *len)?;
+            if part.len() != *len {
+                let (found, expected) = (part.len().to_string(), len.to_string());
+                return Err(WeightError::Shape { tensor: tensor.clone(), found, expected }.into());
+            }
+            values.extend(part);
+        }
+        let bytes = bytemuck::cast_slice::<_, u8>(&values);
+        let buffer = self.gpu.open.buffer("a weight vector", bytes.len() as u64, STORAGE)?;
+        self.gpu.open.queue.write_buffer(&buffer, 0, bytes);
+        self.sent(bytes.len() as u64)?;
+        Ok(Region::whole(buffer))
+    }
+}
