@@ -5,6 +5,7 @@
 //! | `backend` | the [`Backend`](crate::Backend): which adapters there are, opening one, preparing a plan |
 //! | `capabilities` | what a device can do, and the tiers of kernels that follow |
 //! | `gpu` | an opened device: buffers, pipelines, what it said went wrong |
+//! | `pipeline_store` | what drivers compiled, kept for the next start |
 //! | `shaders` | composing a variant of a kernel from the sources under `shaders/` |
 //! | `build` | what an operator needs to become dispatches; the interface of all kernels |
 //! | `ops/` | one file per operator: which dispatches it is |
@@ -23,6 +24,7 @@ mod capabilities;
 mod gpu;
 mod ops;
 mod pace;
+mod pipeline_store;
 mod readback;
 mod record;
 mod runner;

@@ -47,6 +47,7 @@ impl Program {
             some.par_iter().map(compile).collect::<Result<Vec<()>, _>>()?;
         }
         compiled(distinct.len(), distinct.len())?;
+        open.keep_pipelines();
         let mut params = Vec::new();
         let mut places = Vec::new();
         for planned in &planned {
