@@ -56,7 +56,7 @@ pub(crate) const DRAWN: u32 = 1 << 31;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct SampleRecord {
-    /// The row of logits, or `u32::MAX` where nothing is drawn.
+    /// The row of logits among those that somebody asked for, or `u32::MAX` where nothing is drawn.
     pub(crate) row: u32,
     /// The token row whose token belongs to the history although the host does not know it, or `u32::MAX`.
     pub(crate) sampled_row: u32,
@@ -75,7 +75,9 @@ pub(crate) struct SampleRecord {
     /// Likewise the history: (token, count).
     pub(crate) first_history: u32,
     pub(crate) histories: u32,
-    pub(crate) padding: [u32; 2],
+    /// The row of logits where each token row has its own.
+    pub(crate) token_row: u32,
+    pub(crate) padding: u32,
 }
 
 /// A small buffer that the device writes and reads.

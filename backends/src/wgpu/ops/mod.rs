@@ -8,6 +8,7 @@ mod experts;
 mod linear;
 mod norm;
 mod rope;
+mod rowwise;
 mod route;
 mod sample;
 mod select;
