@@ -8,7 +8,7 @@
 //! | `shaders` | composing a variant of a kernel from the sources under `shaders/` |
 //! | `build` | what an operator needs to become dispatches; the interface of all kernels |
 //! | `ops/` | one file per operator: which dispatches it is |
-//! | `values`, `weights`, `cache`, `tables` | what lies on the device |
+//! | `values`, `weights`, `cache`, `tables`, `spans` | what lies on the device |
 //! | `runner`, `record` | steps: tables written, dispatches recorded, results read back |
 //!
 //! A plan becomes a list of dispatches once, when it is prepared: every pipeline compiled, every bind group made. A step writes
@@ -27,6 +27,7 @@ mod record;
 mod runner;
 mod samples;
 mod shaders;
+mod spans;
 mod tables;
 #[cfg(test)]
 mod tests;
