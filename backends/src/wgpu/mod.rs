@@ -9,8 +9,8 @@
 //! | `shaders` | composing a variant of a kernel from the sources under `shaders/` |
 //! | `build` | what an operator needs to become dispatches; the interface of all kernels |
 //! | `ops/` | one file per operator: which dispatches it is |
-//! | `values`, `weights`, `cache`, `tables` | what lies on the device |
-//! | `runner`, `record`, `pace`, `readback`, `timing` | steps: tables written, dispatches recorded, long ones cut, results read back, times taken |
+//! | `values`, `weights`, `cache`, `tables`, `spans`, `samples` | what lies on the device, and what each step tells it |
+//! | `runner`, `record`, `pace`, `readback`, `timing` | steps: recorded, cut where long, results read back, times taken |
 //!
 //! A plan becomes a list of dispatches once, when it is prepared: every pipeline compiled, every bind group made. A step writes
 //! a few tables, records the list with the numbers of workgroups that its rows ask for, and submits it. What comes back is
@@ -30,6 +30,7 @@ mod record;
 mod runner;
 mod samples;
 mod shaders;
+mod spans;
 mod tables;
 #[cfg(test)]
 mod tests;
