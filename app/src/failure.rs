@@ -3,6 +3,7 @@
 use std::fmt;
 
 use inglenook::backend::{BackendError, BatchError};
+use inglenook::chat::ChatError;
 use inglenook::engine::EngineError;
 use inglenook::model::{LoadError, ModelError};
 use inglenook::models::checkpoint::CheckpointError;
@@ -60,6 +61,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             ModelError::ConvertedCache(_) | ModelError::Checkpoint(CheckpointError::Read { .. }) => FILE,
             _ => MODEL,
         });
+    }
+    if let Some(ChatError::TooLong { .. } | ChatError::LastTooLong { .. }) = cause.downcast_ref() {
+        return Some(USAGE);
     }
     if cause.is::<FileError>() {
         return Some(MODEL);

@@ -148,6 +148,7 @@ impl Chat<'_> {
             stops: self.arguments.sampling.stop.clone(),
             split_thinking: true,
             thinking_open: prompt.thinking_open,
+            ..ReplyOptions::default()
         };
         self.follow(TextReply::new(self.session.generate(request), self.text, options))
     }

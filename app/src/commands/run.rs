@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     request.top_candidates = arguments.top_logprobs;
     let engine = loaded.into_engine()?;
     let options = ReplyOptions {
+        continues: if arguments.raw { tokens.clone() } else { vec![] },
         stops: arguments.sampling.stop.clone(),
         split_thinking: !arguments.raw,
         thinking_open,
