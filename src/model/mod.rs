@@ -6,6 +6,7 @@
 
 mod error;
 mod preflight;
+mod quantize;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -17,10 +18,12 @@ use ingle_backends::plan::{BatchLimits, Footprint, FusionSet, Plan};
 use ingle_backends::{DeviceId, PrepareOptions, ProgressFn, Runner};
 use ingle_models::checkpoint::{Checkpoint, ConvertedCache, Notice};
 use ingle_models::text::{ChatTemplate, PromptGuard, TemplateError, Tokenizer};
+use ingle_models::arch::FormatException;
 use ingle_models::{Architecture, Config, WeightFormats};
 
 pub use error::{LoadError, ModelError};
 pub use preflight::{Alternative, ContextReason, Preflight, Shortage};
+pub use quantize::QuantizeError;
 pub use weights::{WeightChoice, WeightReason};
 
 use crate::Device;
@@ -140,6 +143,8 @@ pub struct LoadOptions {
     pub weights: WeightChoice,
     /// The format of the embedding and the head, where it is not to follow from that of the weights.
     pub embedding: Option<WeightFormat>,
+    /// Tensors that are kept otherwise; the first that fits decides.
+    pub exceptions: Vec<FormatException>,
     pub cache: CacheFormat,
     /// Tokens that the cache holds; by default what the model was made for and fits, 8192 at most.
     pub context: Option<usize>,
@@ -154,6 +159,7 @@ impl Default for LoadOptions {
         Self {
             weights: WeightChoice::Auto,
             embedding: None,
+            exceptions: vec![],
             cache: CacheFormat::F16,
             context: None,
             tier: None,

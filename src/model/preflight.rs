@@ -131,7 +131,7 @@ impl Model {
             let needed = plan.footprint(&cache_for(shortest, options.cache), &options.limits).total();
             available.is_none_or(|available| needed <= available)
         };
-        let chosen = self.choose_formats(options.weights, options.embedding, fits)?;
+        let chosen = self.choose_formats(options.weights, options.embedding, &options.exceptions, fits)?;
         let plan = self.fused(&chosen.formats, options, options.context)?;
         let room = available.map_or(usize::MAX, |available| {
             largest_context(&plan, options.cache, &options.limits, available)

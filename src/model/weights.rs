@@ -5,6 +5,7 @@ use std::fmt;
 
 use ingle_backends::format::{Int8Group, WeightFormat};
 use ingle_backends::plan::{FusionSet, Op, Plan};
+use ingle_models::arch::FormatException;
 use ingle_models::{Architecture, WeightFormats};
 
 use super::{LoadError, Model};
@@ -103,7 +104,7 @@ impl Model {
         embedding: Option<WeightFormat>,
         fusion: FusionSet,
     ) -> Result<(Plan, WeightFormats), LoadError> {
-        let formats = self.choose_formats(choice, embedding, |_| true)?.formats;
+        let formats = self.choose_formats(choice, embedding, &[], |_| true)?.formats;
         let plan = self.unfused(&formats)?.fused(fusion).map_err(|source| self.plan_error(source))?;
         Ok((plan, formats))
     }
@@ -113,6 +114,7 @@ impl Model {
         &self,
         choice: WeightChoice,
         embedding: Option<WeightFormat>,
+        exceptions: &[FormatException],
         fits: impl Fn(&Plan) -> bool,
     ) -> Result<Chosen, LoadError> {
         let chosen = |formats, reason| Chosen { formats, reason };
@@ -140,6 +142,8 @@ impl Model {
         if let Some(embedding) = embedding {
             chosen.formats.embedding = embedding;
         }
+        // Before what the files themselves except.
+        chosen.formats.exceptions.splice(0..0, exceptions.iter().cloned());
         Ok(chosen)
     }
 
