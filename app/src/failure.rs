@@ -5,8 +5,8 @@ use std::fmt;
 use inglenook::backend::{BackendError, BatchError};
 use inglenook::chat::ChatError;
 use inglenook::engine::EngineError;
-use inglenook::model::{LoadError, ModelError};
-use inglenook::models::checkpoint::CheckpointError;
+use inglenook::model::{LoadError, ModelError, QuantizeError};
+use inglenook::models::checkpoint::{CheckpointError, ExportError};
 use inglenook::models::text::FileError;
 
 const FAILURE: u8 = 1;
@@ -15,6 +15,8 @@ const MODEL: u8 = 3;
 const DOES_NOT_FIT: u8 = 4;
 const DEVICE: u8 = 5;
 const FILE: u8 = 6;
+/// What shells expect of a program that was interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Options that make no sense together, or with this model.
 #[derive(Debug)]
@@ -45,9 +47,15 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<LoadError>() {
         return Some(match error {
             LoadError::DoesNotFit(_) => DOES_NOT_FIT,
-            LoadError::Context { .. } => USAGE,
+            LoadError::Context { .. } | LoadError::NoSuchTensor { .. } => USAGE,
             LoadError::Weights { .. } | LoadError::Plan { .. } => MODEL,
             LoadError::Backend(error) => of_backend(error),
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<QuantizeError>() {
+        return Some(match error {
+            QuantizeError::Load(error) => return of_cause(error),
+            QuantizeError::Export(error) => of_export(error),
         });
     }
     if let Some(error) = cause.downcast_ref::<BackendError>() {
@@ -69,6 +77,15 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(MODEL);
     }
     cause.is::<std::io::Error>().then_some(FILE)
+}
+
+fn of_export(error: &ExportError) -> u8 {
+    match error {
+        ExportError::Exists(_) | ExportError::NoName(_) => USAGE,
+        ExportError::Read { .. } | ExportError::Write { .. } => FILE,
+        ExportError::Config { .. } | ExportError::Weights { .. } | ExportError::Quantized { .. } => MODEL,
+        ExportError::Cancelled => INTERRUPTED,
+    }
 }
 
 fn of_backend(error: &BackendError) -> u8 {

@@ -106,11 +106,7 @@ impl TextReply {
             // Whoever asks has this text already.
             decoder.push(*token);
         }
-        let pipeline = Pipeline {
-            decoder,
-            scanner: StopScanner::new(options.stops),
-            splitter,
-        };
+        let pipeline = Pipeline { decoder, scanner: StopScanner::new(options.stops), splitter };
         Self { reply, text: Some(pipeline), ready: VecDeque::new(), stopped: false }
     }
 

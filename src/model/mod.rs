@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use ingle_backends::format::{CacheFormat, WeightFormat};
 use ingle_backends::plan::{BatchLimits, Footprint, FusionSet, Plan};
 use ingle_backends::{DeviceId, PrepareOptions, ProgressFn, Runner};
+use ingle_models::arch::FormatException;
 use ingle_models::checkpoint::{Checkpoint, ConvertedCache, Notice};
 use ingle_models::text::{ChatTemplate, PromptGuard, TemplateError, Tokenizer};
-use ingle_models::arch::FormatException;
 use ingle_models::{Architecture, Config, WeightFormats};
 
 pub use error::{LoadError, ModelError};

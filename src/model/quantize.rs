@@ -10,6 +10,7 @@ use ingle_models::WeightFormats;
 use ingle_models::checkpoint::{Export, ExportError, Exported, Role, Target};
 use thiserror::Error;
 
+use super::weights::check_exceptions;
 use super::{LoadError, Model};
 
 /// Why a model could not be written in other formats.
@@ -17,8 +18,6 @@ use super::{LoadError, Model};
 pub enum QuantizeError {
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("no weights of this model have a name like `{pattern}`; there is, for one, `{example}`")]
-    NoSuchTensor { pattern: String, example: String },
     #[error(transparent)]
     Export(#[from] ExportError),
 }
@@ -33,6 +32,7 @@ impl Model {
         progress: &mut ProgressFn<'_>,
     ) -> Result<Exported, QuantizeError> {
         let plan = self.unfused(formats)?;
+        check_exceptions(&plan, &formats.exceptions)?;
         // What no format changes, such as a router of experts, stays as it is stored.
         let fixed = self.unfused(&WeightFormats::uniform(WeightFormat::F16))?;
         let mut targets = BTreeMap::new();
@@ -47,15 +47,15 @@ impl Model {
             }
         }
         let targets: Vec<Target> = targets.into_values().collect();
-        for exception in &formats.exceptions {
-            if !targets.iter().any(|target| exception.fits(&target.tensor)) {
-                let example = targets.last().map_or_else(String::new, |target| target.tensor.clone());
-                return Err(QuantizeError::NoSuchTensor { pattern: exception.pattern.clone(), example });
-            }
-        }
         let vectors: Vec<_> = plan.vectors.iter().flat_map(|vector| vector.parts.clone()).collect();
         let (checkpoint, folder) = (&self.checkpoint, self.folder.as_path());
-        let export = Export { checkpoint, folder, targets: &targets, vectors: &vectors };
+        let export = Export {
+            checkpoint,
+            folder,
+            targets: &targets,
+            vectors: &vectors,
+            file_bytes: Export::FILE_BYTES,
+        };
         Ok(export.write(out, progress)?)
     }
 }

@@ -164,3 +164,13 @@ pub(super) fn plan_of(
 ) -> Result<Plan, ingle_backends::plan::PlanError> {
     architecture.plan(&ingle_models::PlanOptions { formats: formats.clone(), context })
 }
+
+/// Fails if an exception is about no tensor: whoever made it meant one.
+pub(super) fn check_exceptions(plan: &Plan, exceptions: &[FormatException]) -> Result<(), LoadError> {
+    let tensors = || plan.matrices.iter().flat_map(|matrix| &matrix.parts).map(|part| &part.tensor);
+    let idle = exceptions.iter().find(|exception| !tensors().any(|tensor| exception.fits(tensor)));
+    idle.map_or(Ok(()), |exception| {
+        let example = tensors().last().cloned().unwrap_or_default();
+        Err(LoadError::NoSuchTensor { pattern: exception.pattern.clone(), example })
+    })
+}

@@ -10,7 +10,9 @@ use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::model::WeightChoice;
 
 pub(crate) use load::{LoadArguments, SamplingArguments};
-pub(crate) use talk::{ChatArguments, LogitsArguments, PerplexityArguments, RunArguments, WhenFull};
+pub(crate) use talk::{
+    ChatArguments, LogitsArguments, PerplexityArguments, QuantizeArguments, RunArguments, WhenFull,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +20,7 @@ Examples:
   ingle chat --model ~/models/Qwen3-0.6B --weights nf4    the same in a quarter of the memory
   ingle run --model ~/models/Qwen3-0.6B \"Why is the sky blue?\"
   ingle run --model ~/models/Qwen3-0.6B --json < prompt.txt
+  ingle quantize --model ~/models/Qwen3-0.6B --weights nf4 --out ~/models/Qwen3-0.6B-nf4
   ingle bench --model ~/models/Qwen3-0.6B --weights int8 --profile
   ingle bench --shape llama-3.1-8b --weights nf4          how fast would it be here?
 
@@ -53,6 +56,9 @@ pub(crate) enum Command {
     Perplexity(PerplexityArguments),
     /// Writes a model's logits at every position to a file.
     Logits(LogitsArguments),
+    /// Writes a model's folder anew with its weights in another format, so that it takes less room and needs no
+    /// conversion.
+    Quantize(QuantizeArguments),
     /// Prints a model as the list of operators that a backend runs, with shapes, buffers and bytes.
     Plan(PlanArguments),
     /// Compares every operator on every device with exact arithmetic.

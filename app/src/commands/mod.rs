@@ -9,6 +9,7 @@ pub(crate) mod models;
 mod overview;
 mod perplexity;
 mod plan;
+mod quantize;
 mod reply;
 mod run;
 mod selftest;
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Logits(arguments)) => logits::run(arguments),
         Some(Command::Perplexity(arguments)) => perplexity::run(arguments),
+        Some(Command::Quantize(arguments)) => quantize::run(arguments),
         Some(Command::Devices(arguments)) => devices::run(arguments),
         Some(Command::Plan(arguments)) => plan::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),

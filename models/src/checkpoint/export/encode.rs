@@ -18,11 +18,18 @@ const ROWS_AT_ONCE: usize = 64;
 const PACKED: usize = 8;
 
 /// The bytes of one tensor.
-pub(super) fn bytes<'p>(piece: &Piece, packed: &'p PackedMatrix, matrix: &Matrix<'_>, form: Form) -> Cow<'p, [u8]> {
+pub(super) fn bytes<'p>(
+    piece: &Piece,
+    packed: &'p PackedMatrix,
+    matrix: &Matrix<'_>,
+    form: Form,
+) -> Cow<'p, [u8]> {
     let quantized = is_quantized(matrix.target.format);
     match (&piece.part, form) {
         (Part::Whole, _) if !quantized => without_padding(packed, packed.cols() * piece.dtype.bits() / 8),
-        (Part::Whole, Form::Bitsandbytes) => packed.codes().iter().map(|codes| codes.rotate_left(4)).collect(),
+        (Part::Whole, Form::Bitsandbytes) => {
+            packed.codes().iter().map(|codes| codes.rotate_left(4)).collect()
+        }
         (Part::Whole, Form::CompressedInt8(_)) => without_padding(packed, packed.cols()),
         (Part::Whole, Form::Gptq(_)) => by_input(packed).into(),
         (Part::Whole, _) => Cow::Borrowed(packed.codes()),
@@ -49,7 +56,12 @@ fn without_padding(packed: &PackedMatrix, row_bytes: usize) -> Cow<'_, [u8]> {
     if stride == row_bytes {
         return Cow::Borrowed(packed.codes());
     }
-    packed.codes().chunks(stride.max(1)).flat_map(|row| row.get(..row_bytes).unwrap_or_default()).copied().collect()
+    packed
+        .codes()
+        .chunks(stride.max(1))
+        .flat_map(|row| row.get(..row_bytes).unwrap_or_default())
+        .copied()
+        .collect()
 }
 
 /// Words of eight neighbouring int4 codes of a row, those of all rows side by side.

@@ -18,7 +18,19 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// Endings of files that hold weights, which are not copied.
 const WEIGHTS: [&str; 13] = [
-    "safetensors", "bin", "gguf", "ggml", "pt", "pth", "ckpt", "h5", "msgpack", "npz", "onnx", "part", "incomplete",
+    "safetensors",
+    "bin",
+    "gguf",
+    "ggml",
+    "pt",
+    "pth",
+    "ckpt",
+    "h5",
+    "msgpack",
+    "npz",
+    "onnx",
+    "part",
+    "incomplete",
 ];
 
 /// A folder that is removed unless it is kept.
@@ -59,7 +71,8 @@ impl PartialFolder {
     pub(super) fn create(&self, shard: &Shard<'_>) -> Result<ShardFile, ExportError> {
         let path = self.named(&shard.name);
         let create = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).open(self.path.join(&shard.name))?;
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).open(self.path.join(&shard.name))?;
             file.set_len(shard.len)?;
             file.write_all(&shard.header)?;
             Ok(file)
@@ -121,9 +134,15 @@ impl PartialFolder {
     }
 
     /// Writes the configuration, with what was done to the weights.
-    pub(super) fn write_config(&self, from: &Path, items: &[Item<'_>], form: Form) -> Result<(), ExportError> {
+    pub(super) fn write_config(
+        &self,
+        from: &Path,
+        items: &[Item<'_>],
+        form: Form,
+    ) -> Result<(), ExportError> {
         let path = from.join(CONFIG);
-        let text = fs::read_to_string(&path).map_err(|source| ExportError::Read { path: path.clone(), source })?;
+        let text =
+            fs::read_to_string(&path).map_err(|source| ExportError::Read { path: path.clone(), source })?;
         let mut config: Map<String, Value> = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|fault| ExportError::Config { path: path.clone(), fault: fault.to_string() })?;
         match form::config(form, items) {
@@ -185,7 +204,9 @@ fn is_left_out(name: &OsStr) -> bool {
 /// Says in which numbers the weights are now, wherever a configuration does.
 fn set_type(config: &mut Map<String, Value>, items: &[Item<'_>]) {
     let matrices = items.iter().filter_map(|item| item.matrix);
-    let Some(largest) = matrices.max_by_key(|matrix| (bits(matrix.target.format), matrix.rows)) else { return };
+    let Some(largest) = matrices.max_by_key(|matrix| (bits(matrix.target.format), matrix.rows)) else {
+        return;
+    };
     let name = json!(python_type(largest.target.format));
     let set = |config: &mut Map<String, Value>| {
         for key in ["dtype", "torch_dtype"] {

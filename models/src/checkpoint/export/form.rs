@@ -54,10 +54,11 @@ pub(super) fn choose(items: &[Item<'_>]) -> (Form, Option<String>) {
         format => return (Form::Own, Some(format!("no other program has a form for {format}"))),
     };
     let format = first.target.format;
-    let hindrance = items.iter().filter_map(|item| Some((item, item.matrix.as_ref()?))).find_map(|(item, matrix)| {
-        let why = hindrance(item, matrix, form, format)?;
-        Some(format!("`{}` {why}", item.found.name))
-    });
+    let hindrance =
+        items.iter().filter_map(|item| Some((item, item.matrix.as_ref()?))).find_map(|(item, matrix)| {
+            let why = hindrance(item, matrix, form, format)?;
+            Some(format!("`{}` {why}", item.found.name))
+        });
     match hindrance {
         None => (form, None),
         Some(why) => (Form::Own, Some(why)),
@@ -117,9 +118,7 @@ pub(super) fn config(form: Form, items: &[Item<'_>]) -> Option<Value> {
                 ActivationScale::PerToken => ("token", true),
                 ActivationScale::PerTensor(_) => ("tensor", false),
             };
-            let int8 = |strategy: &str, dynamic: bool| {
-                json!({"num_bits": 8, "type": "int", "symmetric": true, "strategy": strategy, "dynamic": dynamic})
-            };
+            let int8 = |strategy: &str, dynamic: bool| json!({"num_bits": 8, "type": "int", "symmetric": true, "strategy": strategy, "dynamic": dynamic});
             json!({
                 "quant_method": "compressed-tensors",
                 "format": "int-quantized",

@@ -41,6 +41,8 @@ pub struct Export<'a> {
     pub targets: &'a [Target],
     /// Vectors that the model needs, with their lengths: they stay as they are, but must be sound.
     pub vectors: &'a [(String, usize)],
+    /// A file of weights is closed before it has more bytes than this, unless one tensor has.
+    pub file_bytes: u64,
 }
 
 /// A matrix, and what it is to become.
@@ -115,12 +117,15 @@ pub(super) struct Matrix<'a> {
 }
 
 impl Export<'_> {
+    /// What hubs and file systems take without complaint.
+    pub const FILE_BYTES: u64 = 5_000_000_000;
+
     /// Writes the folder, which must not be there yet.
     pub fn write(&self, out: &Path, progress: &mut ProgressFn<'_>) -> Result<Exported, ExportError> {
         let partial = PartialFolder::beside(out)?;
         let items = self.items()?;
         let (form, reason) = form::choose(&items);
-        let shards = shards::arrange(&items, form);
+        let shards = shards::arrange(&items, form, self.file_bytes);
         let total = shards.iter().map(|shard| shard.len).sum();
         let mut done = 0;
         for shard in &shards {
@@ -180,7 +185,8 @@ impl Export<'_> {
         for (item, places) in &shard.items {
             let bytes = places.iter().map(|place| place.piece.len).sum();
             each(item.found.name, bytes)?;
-            let Some(matrix) = item.matrix.filter(|matrix| matrix.target.format != matrix.dtype.format()) else {
+            let Some(matrix) = item.matrix.filter(|matrix| matrix.target.format != matrix.dtype.format())
+            else {
                 let bytes = self.checkpoint.unconverted(item).map_err(|source| self.weights(source))?;
                 for place in places {
                     file.write_at(place.start, bytes)?;

@@ -10,9 +10,6 @@ use super::super::quantized::own;
 use super::form::{Form, is_quantized, python_type};
 use super::{Item, Matrix};
 
-/// A file is closed once it has so many bytes: what hubs and file systems take without complaint.
-const SHARD_BYTES: u64 = 5_000_000_000;
-
 /// A tensor of the files that are written.
 pub(super) struct Piece {
     pub(super) name: String,
@@ -69,14 +66,14 @@ impl Piece {
     }
 }
 
-/// Distributes tensors over files.
-pub(super) fn arrange<'a>(items: &'a [Item<'a>], form: Form) -> Vec<Shard<'a>> {
+/// Distributes tensors over files of so many bytes.
+pub(super) fn arrange<'a>(items: &'a [Item<'a>], form: Form, largest: u64) -> Vec<Shard<'a>> {
     let mut groups: Vec<Vec<(&Item<'_>, Vec<Piece>)>> = vec![vec![]];
     let mut bytes = 0;
     for item in items {
         let pieces = pieces(item, form);
         let more: u64 = pieces.iter().map(|piece| piece.len).sum();
-        if bytes > 0 && bytes + more > SHARD_BYTES {
+        if bytes > 0 && bytes + more > largest {
             groups.push(vec![]);
             bytes = 0;
         }
@@ -116,8 +113,7 @@ impl<'a> Shard<'a> {
         for (piece, at, nth) in order {
             starts.insert((at, nth), end);
             let Piece { name, dtype, shape, len, .. } = piece;
-            let entry =
-                json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [end, end + len]});
+            let entry = json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [end, end + len]});
             table.insert(name.clone(), entry);
             end += len;
         }

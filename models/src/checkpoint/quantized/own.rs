@@ -55,7 +55,8 @@ impl Own {
             return Ok(None);
         };
         if version != VERSION {
-            let fault = format!("it was written in version {version:?} of Inglenook's own form, not {VERSION}");
+            let fault =
+                format!("it was written in version {version:?} of Inglenook's own form, not {VERSION}");
             return Err(parts.unsupported(fault));
         }
         let unknown = || parts.damaged(format!("{text:?} is no format with rows and columns"));
