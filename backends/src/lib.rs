@@ -117,6 +117,12 @@ pub trait Runner: Send {
     /// Starts a step.
     fn submit(&mut self, batch: &Batch) -> Result<Ticket, BackendError>;
 
+    /// Whether `submit` returns before its step is done. Then an engine submits the next step before it
+    /// collects the last, so that the device need not wait for it; else that would only delay tokens.
+    fn queues(&self) -> bool {
+        false
+    }
+
     /// Waits for the results of a submitted step; tickets are collected in order.
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError>;
 

@@ -6,10 +6,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ingle_backends::format::WeightFormat;
 use serde_json::{Map, Value, json};
 
-use super::form::{self, Form, python_type};
+use super::form::{self, Form};
 use super::shards::Shard;
 use super::{ExportError, Item};
 
@@ -145,11 +144,10 @@ impl PartialFolder {
             fs::read_to_string(&path).map_err(|source| ExportError::Read { path: path.clone(), source })?;
         let mut config: Map<String, Value> = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|fault| ExportError::Config { path: path.clone(), fault: fault.to_string() })?;
-        match form::config(form, items) {
-            Some(quantization) => {
-                config.insert("quantization_config".to_owned(), quantization);
-            }
-            None => set_type(&mut config, items),
+        // The number type stays what it was: it says what is computed in, and some families compute other
+        // numbers in another.
+        if let Some(quantization) = form::config(form, items) {
+            config.insert("quantization_config".to_owned(), quantization);
         }
         self.write(CONFIG, pretty(&Value::Object(config)).as_bytes())
     }
@@ -199,31 +197,6 @@ fn is_left_out(name: &OsStr) -> bool {
         || text == CONFIG
         || text.ends_with(".index.json")
         || ending.is_some_and(|ending| WEIGHTS.contains(&ending.as_str()))
-}
-
-/// Says in which numbers the weights are now, wherever a configuration does.
-fn set_type(config: &mut Map<String, Value>, items: &[Item<'_>]) {
-    let matrices = items.iter().filter_map(|item| item.matrix);
-    let Some(largest) = matrices.max_by_key(|matrix| (bits(matrix.target.format), matrix.rows)) else {
-        return;
-    };
-    let name = json!(python_type(largest.target.format));
-    let set = |config: &mut Map<String, Value>| {
-        for key in ["dtype", "torch_dtype"] {
-            if let Some(value) = config.get_mut(key) {
-                *value = name.clone();
-            }
-        }
-    };
-    set(config);
-    if let Some(text) = config.get_mut("text_config").and_then(Value::as_object_mut) {
-        set(text);
-    }
-}
-
-fn bits(format: WeightFormat) -> usize {
-    // Whole numbers for all formats that are plain.
-    format.bits_per_weight() as usize
 }
 
 fn pretty(value: &Value) -> String {
