@@ -23,6 +23,7 @@ Examples:
   ingle quantize --model ~/models/Qwen3-0.6B --weights nf4 --out ~/models/Qwen3-0.6B-nf4
   ingle bench --model ~/models/Qwen3-0.6B --weights int8 --profile
   ingle bench --shape llama-3.1-8b --weights nf4          how fast would it be here?
+  ingle bench --shape smollm2-135m --parallel 8           eight replies at once
 
 Exit codes:
   0  done                         4  the model does not fit into memory
@@ -56,8 +57,11 @@ pub(crate) enum Command {
     Perplexity(PerplexityArguments),
     /// Writes a model's logits at every position to a file.
     Logits(LogitsArguments),
-    /// Writes a model's folder anew with its weights in another format, so that it takes less room and needs no
-    /// conversion.
+    /// Writes a model's folder anew with its weights in another format, ready to be loaded.
+    ///
+    /// Loading what this writes gives the same numbers as loading the original in the same formats. Where other
+    /// programs have a form for these numbers (bitsandbytes for nf4, compressed-tensors for w8a8, GPTQ for int4,
+    /// each with `--embedding bf16`; plain files for f16 and bf16) it is that form, else Inglenook's own.
     Quantize(QuantizeArguments),
     /// Prints a model as the list of operators that a backend runs, with shapes, buffers and bytes.
     Plan(PlanArguments),
@@ -137,6 +141,9 @@ pub(crate) struct BenchArguments {
     /// Sequences side by side.
     #[arg(short, long, value_name = "SEQUENCES", default_value_t = 1)]
     pub(crate) batch: usize,
+    /// Compares so many replies asked for at once with the same asked for one after another, prompt and all.
+    #[arg(long, value_name = "REPLIES", conflicts_with_all = ["batch", "depth", "profile"])]
+    pub(crate) parallel: Option<usize>,
     /// Measured runs, after one to warm up.
     #[arg(short, long, value_name = "RUNS", default_value_t = 3)]
     pub(crate) repeats: usize,

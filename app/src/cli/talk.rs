@@ -87,9 +87,6 @@ pub(crate) struct PerplexityArguments {
     pub(crate) json: bool,
 }
 
-/// Loading what this writes gives the same numbers as loading the original with the same formats. Where other
-/// programs have a form for these numbers (bitsandbytes for nf4, compressed-tensors for w8a8, GPTQ for int4,
-/// each with the embedding left in 16 bits, and plain files for f16 and bf16) it is that form, else our own.
 #[derive(Debug, Args)]
 pub(crate) struct QuantizeArguments {
     /// The model's folder: config.json, *.safetensors.

@@ -7,6 +7,7 @@ mod load;
 mod logits;
 pub(crate) mod models;
 mod overview;
+mod parallel;
 mod perplexity;
 mod plan;
 mod quantize;
