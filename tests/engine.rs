@@ -345,7 +345,7 @@ fn whatever_happens_while_steps_are_on_their_way_no_page_is_lost() {
                 stop_tokens: (0..40).collect(),
                 ..request(prompt(seed, 1 + len as usize), 1 + max as usize)
             };
-            let asked: Vec<_> = (0..1 + random(3)).map(|_| (random(4), random(40), random(30))).collect();
+            let asked: Vec<_> = (0..=random(3)).map(|_| (random(4), random(40), random(30))).collect();
             while sessions.len() < asked.len() {
                 sessions.push(engine.session());
             }

@@ -87,6 +87,17 @@ impl Model {
         self.text.as_ref().ok_or_else(|| ModelError::OpenedWithoutText(self.folder.clone()))
     }
 
+    /// Takes `ChatML` for conversations, whatever the model's own template is.
+    pub fn use_chatml(&mut self) -> Result<(), ModelError> {
+        if let Some(text) = &mut self.text {
+            let failed = |source| ModelError::Template { folder: self.folder.clone(), source };
+            text.template = ChatTemplate::chatml().map_err(failed)?;
+            text.template_fault = None;
+            text.guard = PromptGuard::new(&text.tokenizer, &text.template);
+        }
+        Ok(())
+    }
+
     /// Loads the model. What was decided can be seen beforehand with [`Model::preflight`].
     pub fn prepare(
         &self,

@@ -119,7 +119,11 @@ impl Model {
     ) -> Result<Chosen, LoadError> {
         let chosen = |formats, reason| Chosen { formats, reason };
         let mut chosen = match choice {
-            WeightChoice::Format(format) => chosen(WeightFormats::usual(format), WeightReason::Asked),
+            WeightChoice::Format(format) => {
+                // What is missing is told at once, before a plan of any length is worked on.
+                self.stored_formats()?;
+                chosen(WeightFormats::usual(format), WeightReason::Asked)
+            }
             WeightChoice::Stored => chosen(self.stored_formats()?, WeightReason::Asked),
             WeightChoice::Auto => {
                 let stored = self.stored_formats()?;
@@ -170,7 +174,7 @@ pub(super) fn check_exceptions(plan: &Plan, exceptions: &[FormatException]) -> R
     let tensors = || plan.matrices.iter().flat_map(|matrix| &matrix.parts).map(|part| &part.tensor);
     let idle = exceptions.iter().find(|exception| !tensors().any(|tensor| exception.fits(tensor)));
     idle.map_or(Ok(()), |exception| {
-        let example = tensors().last().cloned().unwrap_or_default();
+        let example = tensors().next_back().cloned().unwrap_or_default();
         Err(LoadError::NoSuchTensor { pattern: exception.pattern.clone(), example })
     })
 }

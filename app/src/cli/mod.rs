@@ -35,7 +35,8 @@ use crate::commands::models::ModelsCommand;
 
 /// Local language models on whatever this machine has.
 ///
-/// Without a command: this machine's devices, and how fast well-known models can be on them.
+/// Without a command: a conversation, where there is just one model on this machine; else its devices, how fast
+/// well-known models can be on them, and how to begin.
 #[derive(Debug, Parser)]
 #[command(name = "ingle", version, arg_required_else_help = false, after_help = EXAMPLES)]
 pub(crate) struct Arguments {

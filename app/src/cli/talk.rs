@@ -27,6 +27,9 @@ pub(crate) struct ChatArguments {
     /// What the model is told before the conversation.
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
+    /// Uses `ChatML` instead of the model's own chat template.
+    #[arg(long)]
+    pub(crate) chatml: bool,
     /// When the conversation is longer than the context.
     #[arg(long, value_name = "WHAT", default_value = "slide")]
     pub(crate) when_full: WhenFull,
@@ -43,6 +46,9 @@ pub(crate) struct RunArguments {
     /// What the model is told before the prompt.
     #[arg(short, long, value_name = "TEXT", conflicts_with = "raw")]
     pub(crate) system: Option<String>,
+    /// Uses `ChatML` instead of the model's own chat template.
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) chatml: bool,
     /// Continues the prompt as it is, without the model's chat template.
     #[arg(long)]
     pub(crate) raw: bool,

@@ -1,5 +1,6 @@
 //! One file per command, and what several of them share: [`load`], [`reply`] and [`subject`].
 
+mod bare;
 mod bench;
 mod chat;
 mod devices;
@@ -22,7 +23,7 @@ use crate::cli::{Arguments, Command};
 /// Does what the command line asks.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
-        None => overview::run(),
+        None => bare::run(),
         Some(Command::Chat(arguments)) => chat::run(arguments),
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Logits(arguments)) => logits::run(arguments),

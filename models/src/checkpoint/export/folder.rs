@@ -57,7 +57,7 @@ impl PartialFolder {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!(".{}.{}-{number}.partial", name.to_string_lossy(), std::process::id());
         let path = out.with_file_name(name);
-        fs::create_dir(&path).map_err(|source| ExportError::Write { path: path.clone(), source })?;
+        fs::create_dir(&path).map_err(|source| ExportError::Write { path: out.to_owned(), source })?;
         Ok(Self { path, out: out.to_owned(), kept: false })
     }
 
