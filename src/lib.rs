@@ -12,6 +12,7 @@ pub mod cache;
 pub mod chat;
 pub mod engine;
 pub mod fit;
+pub mod folders;
 pub mod measure;
 pub mod model;
 pub mod score;
@@ -29,8 +30,10 @@ pub use ingle_models as models;
 ///
 /// One of each for the whole process: drivers are asked once, and what was compiled for a device serves all who use it.
 pub fn backends() -> &'static [Arc<dyn Backend>] {
-    static BACKENDS: LazyLock<Vec<Arc<dyn Backend>>> =
-        LazyLock::new(|| vec![Arc::new(WgpuBackend::default()), Arc::new(CpuBackend::default())]);
+    static BACKENDS: LazyLock<Vec<Arc<dyn Backend>>> = LazyLock::new(|| {
+        let wgpu = WgpuBackend::with_cache(folders::cache_folder().map(|folder| folder.join("wgpu")));
+        vec![Arc::new(wgpu), Arc::new(CpuBackend::default())]
+    });
     &BACKENDS
 }
 

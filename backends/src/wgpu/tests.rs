@@ -51,10 +51,8 @@ fn direct3d(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<Str
 
 /// For OpenGL, which has no 16-bit floats and no subgroups.
 fn opengl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, String> {
-    let options = naga::back::glsl::Options {
-        version: naga::back::glsl::Version::Desktop(450),
-        ..Default::default()
-    };
+    let options =
+        naga::back::glsl::Options { version: naga::back::glsl::Version::Desktop(450), ..Default::default() };
     let pipeline = naga::back::glsl::PipelineOptions {
         shader_stage: naga::ShaderStage::Compute,
         entry_point: "main".to_owned(),
