@@ -9,8 +9,10 @@ use crate::wgpu::tables::StepCounts;
 
 /// Columns that an invocation of a row's workgroup keeps in registers: `KEPT` quads in the kernels.
 const KEPT_COLUMNS: u32 = 16;
-/// What every device takes, and what a tree in workgroup memory has room for.
+/// What every device takes.
 const USUAL_TEAM: u32 = 256;
+/// What the results of a workgroup's invocations have room for in workgroup memory.
+const LARGEST_TEAM: u32 = 512;
 /// Invocations of the kernels in which each does four columns by itself.
 const ALONE: u32 = 64;
 
@@ -46,11 +48,7 @@ impl Team {
     /// One quad per invocation waits least for memory; beyond 256 invocations several quads each are as good, until they no longer
     /// fit into registers.
     pub(super) fn new(columns: u32, capabilities: &Capabilities) -> Self {
-        // Workgroup memory has room for the results of 256 subgroups.
-        let most = match capabilities.subgroups {
-            Some((smallest, _)) => capabilities.invocations.min(1024).min(USUAL_TEAM * smallest.max(1)),
-            None => USUAL_TEAM,
-        };
+        let most = capabilities.invocations.min(LARGEST_TEAM);
         let mut size = columns.div_ceil(4).next_power_of_two().clamp(32, USUAL_TEAM);
         while size * KEPT_COLUMNS < columns && 2 * size <= most {
             size *= 2;
