@@ -181,7 +181,7 @@ fn open_device(
         trace: wgpu::Trace::Off,
     };
     match pollster::block_on(adapter.request_device(&descriptor)) {
-        Ok((device, queue)) => Ok(OpenDevice::new(device, queue, name.to_owned())),
+        Ok((device, queue)) => Ok(OpenDevice::new(device, queue, name.to_owned(), kind(&adapter.get_info()))),
         Err(error) => Err(BackendError::Driver { device: name.to_owned(), message: error.to_string() }),
     }
 }

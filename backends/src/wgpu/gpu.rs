@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::build::Binding;
 use super::capabilities::Capabilities;
 use super::shaders::Kernel;
-use crate::BackendError;
+use crate::{BackendError, DeviceKind};
 
 /// How long a step may take before the device counts as hung.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -19,6 +19,7 @@ pub(crate) struct OpenDevice {
     pub(crate) queue: wgpu::Queue,
     /// Such as `wgpu:0 (NVIDIA H200)`: how messages name it.
     pub(crate) name: String,
+    pub(crate) kind: DeviceKind,
     layouts: Mutex<HashMap<Vec<BindingKind>, Arc<Layout>>>,
     pipelines: Mutex<HashMap<String, Arc<wgpu::ComputePipeline>>>,
     troubles: Arc<Mutex<Troubles>>,
@@ -63,7 +64,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl OpenDevice {
-    pub(crate) fn new(device: wgpu::Device, queue: wgpu::Queue, name: String) -> Self {
+    pub(crate) fn new(device: wgpu::Device, queue: wgpu::Queue, name: String, kind: DeviceKind) -> Self {
         let troubles = Arc::<Mutex<Troubles>>::default();
         let lost = Arc::clone(&troubles);
         device.set_device_lost_callback(move |reason, message| {
@@ -75,7 +76,7 @@ impl OpenDevice {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&uncaught).uncaught.get_or_insert(error.to_string());
         }));
-        Self { device, queue, name, layouts: Mutex::default(), pipelines: Mutex::default(), troubles }
+        Self { device, queue, name, kind, layouts: Mutex::default(), pipelines: Mutex::default(), troubles }
     }
 
     /// Why it can no longer be used, if it cannot.

@@ -9,7 +9,7 @@
 //! | `build` | what an operator needs to become dispatches; the interface of all kernels |
 //! | `ops/` | one file per operator: which dispatches it is |
 //! | `values`, `weights`, `cache`, `tables`, `spans` | what lies on the device |
-//! | `runner`, `record` | steps: tables written, dispatches recorded, results read back |
+//! | `runner`, `record`, `pace`, `readback`, `timing` | steps: tables written, dispatches recorded, long ones cut, results read back, times taken |
 //!
 //! A plan becomes a list of dispatches once, when it is prepared: every pipeline compiled, every bind group made. A step writes
 //! a few tables, records the list with the numbers of workgroups that its rows ask for, and submits it. What comes back is
@@ -22,6 +22,7 @@ mod cache;
 mod capabilities;
 mod gpu;
 mod ops;
+mod pace;
 mod readback;
 mod record;
 mod runner;
