@@ -7,6 +7,7 @@ mod embed;
 mod experts;
 mod linear;
 mod norm;
+mod product;
 mod rope;
 mod route;
 mod sample;
