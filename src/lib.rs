@@ -12,20 +12,29 @@ pub mod cache;
 pub mod chat;
 pub mod engine;
 pub mod fit;
+pub mod folders;
 pub mod measure;
 pub mod model;
 pub mod score;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use ingle_backends::{Backend, BackendError, DeviceInfo};
+use ingle_backends::cpu::CpuBackend;
+use ingle_backends::wgpu::WgpuBackend;
+use ingle_backends::{Backend, BackendError, DeviceInfo, DeviceKind};
 
 pub use ingle_backends as backend;
 pub use ingle_models as models;
 
-/// The backends that run plans for users, best first.
-pub fn backends() -> Vec<Arc<dyn Backend>> {
-    vec![Arc::new(ingle_backends::cpu::CpuBackend::default())]
+/// The backends that run plans for users.
+///
+/// One of each for the whole process: drivers are asked once, and what was compiled for a device serves all who use it.
+pub fn backends() -> &'static [Arc<dyn Backend>] {
+    static BACKENDS: LazyLock<Vec<Arc<dyn Backend>>> = LazyLock::new(|| {
+        let wgpu = WgpuBackend::with_cache(folders::cache_folder().map(|folder| folder.join("wgpu")));
+        vec![Arc::new(wgpu), Arc::new(CpuBackend::default())]
+    });
+    &BACKENDS
 }
 
 /// A device together with the backend that drives it.
@@ -35,13 +44,20 @@ pub struct Device {
     pub info: DeviceInfo,
 }
 
-/// All devices of all backends, best first.
+/// All devices of all backends, best first: a GPU that is only software comes after the CPU that it computes on.
 pub fn devices() -> Vec<Device> {
-    let of = |backend: Arc<dyn Backend>| {
-        let infos = backend.devices();
-        infos.into_iter().map(move |info| Device { backend: Arc::clone(&backend), info })
+    let of = |backend: &Arc<dyn Backend>| {
+        let device = |info| Device { backend: Arc::clone(backend), info };
+        backend.devices().into_iter().map(device).collect::<Vec<_>>()
     };
-    backends().into_iter().flat_map(of).collect()
+    let mut devices = backends().iter().flat_map(of).collect::<Vec<_>>();
+    devices.sort_by_key(|device| match device.info.kind {
+        DeviceKind::Discrete => 0,
+        DeviceKind::Integrated => 1,
+        DeviceKind::Cpu => 2,
+        DeviceKind::Software => 3,
+    });
+    devices
 }
 
 /// The device that a user names: `cpu`, or `wgpu:1` where a backend has several.

@@ -42,16 +42,3 @@ pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     }
     fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
 }
-
-/// The folder where programs keep what they can make again.
-pub(crate) fn cache_folder() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let base = if cfg!(windows) {
-        variable("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        variable("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")))
-    };
-    base.map(|base| base.join("inglenook"))
-}

@@ -150,7 +150,7 @@ impl Batch {
     }
 
     /// The rows of the batch. Only meaningful once it was checked.
-    fn layout(&self) -> BatchLayout {
+    pub(crate) fn layout(&self) -> BatchLayout {
         let mut layout = BatchLayout {
             sequence: vec![],
             position: vec![],

@@ -10,7 +10,7 @@ use inglenook::find_device;
 use inglenook::model::{LoadOptions, LoadedModel, Model};
 
 use crate::cli::LoadArguments;
-use crate::{files, text};
+use crate::text;
 
 impl LoadArguments {
     /// Opens the model's folder.
@@ -23,7 +23,7 @@ impl LoadArguments {
         if let Some(folder) = &self.converted {
             return Ok(model.keep_converted(folder)?);
         }
-        let Some(folder) = files::cache_folder().map(|folder| folder.join("converted")) else {
+        let Some(folder) = inglenook::folders::cache_folder().map(|folder| folder.join("converted")) else {
             return Ok(model);
         };
         // Nobody asked for this one, so that it cannot be used is no reason to stop.

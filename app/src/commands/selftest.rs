@@ -7,7 +7,7 @@ use crate::cli::SelftestArguments;
 use crate::text;
 
 pub(crate) fn run(arguments: &SelftestArguments) -> anyhow::Result<()> {
-    let mut backends = inglenook::backends();
+    let mut backends = inglenook::backends().to_vec();
     if let Some(name) = &arguments.backend {
         backends.retain(|backend| backend.name() == name);
         if backends.is_empty() {

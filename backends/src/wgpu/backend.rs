@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::env;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::build::Build;
 use super::cache::DeviceCache;
 use super::capabilities::{Capabilities, KernelTier};
 use super::gpu::{Gpu, OpenDevice};
+use super::pipeline_store::PipelineStore;
 use super::record::Program;
 use super::runner::{Parts, WgpuRunner};
 use super::tables::Tables;
@@ -42,6 +44,8 @@ pub struct LimitOverrides {
 #[derive(Debug, Default)]
 pub struct WgpuBackend {
     overrides: LimitOverrides,
+    /// Where compiled pipelines are kept from one start to the next.
+    cache: Option<PathBuf>,
     adapters: OnceLock<Vec<wgpu::Adapter>>,
     /// Opened devices by their index.
     open: Mutex<HashMap<usize, Arc<OpenDevice>>>,
@@ -51,6 +55,11 @@ impl WgpuBackend {
     /// A backend whose devices are smaller than they are.
     pub fn with_limits(overrides: LimitOverrides) -> Self {
         Self { overrides, ..Self::default() }
+    }
+
+    /// A backend that keeps what drivers compile in a folder, if there is one.
+    pub fn with_cache(cache: Option<PathBuf>) -> Self {
+        Self { cache, ..Self::default() }
     }
 
     /// The adapters, looked for when they are first needed.
@@ -150,7 +159,7 @@ impl WgpuBackend {
             return Ok(Arc::clone(device));
         }
         let name = format!("{id} ({})", adapter.get_info().name);
-        let device = open_device(adapter, self.limits(adapter), &name)?;
+        let device = open_device(adapter, self.limits(adapter), &name, self.cache.as_deref())?;
         let device = Arc::new(device);
         open.insert(id.index, Arc::clone(&device));
         Ok(device)
@@ -162,6 +171,7 @@ fn open_device(
     adapter: &wgpu::Adapter,
     limits: wgpu::Limits,
     name: &str,
+    cache: Option<&Path>,
 ) -> Result<OpenDevice, BackendError> {
     let wanted = wgpu::Features::SUBGROUP
         | wgpu::Features::SHADER_F16
@@ -181,7 +191,11 @@ fn open_device(
         trace: wgpu::Trace::Off,
     };
     match pollster::block_on(adapter.request_device(&descriptor)) {
-        Ok((device, queue)) => Ok(OpenDevice::new(device, queue, name.to_owned())),
+        Ok((device, queue)) => {
+            let pipelines =
+                cache.and_then(|folder| PipelineStore::open(&device, &adapter.get_info(), folder));
+            Ok(OpenDevice::new(device, queue, name.to_owned(), kind(&adapter.get_info()), pipelines))
+        }
         Err(error) => Err(BackendError::Driver { device: name.to_owned(), message: error.to_string() }),
     }
 }

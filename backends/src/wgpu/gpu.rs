@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::build::Binding;
 use super::capabilities::Capabilities;
+use super::pipeline_store::PipelineStore;
 use super::shaders::Kernel;
-use crate::BackendError;
+use crate::{BackendError, DeviceKind};
 
 /// How long a step may take before the device counts as hung.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -19,8 +20,11 @@ pub(crate) struct OpenDevice {
     pub(crate) queue: wgpu::Queue,
     /// Such as `wgpu:0 (NVIDIA H200)`: how messages name it.
     pub(crate) name: String,
+    pub(crate) kind: DeviceKind,
     layouts: Mutex<HashMap<Vec<BindingKind>, Arc<Layout>>>,
     pipelines: Mutex<HashMap<String, Arc<wgpu::ComputePipeline>>>,
+    /// What the driver compiled in earlier runs, where it can be kept.
+    store: Option<PipelineStore>,
     troubles: Arc<Mutex<Troubles>>,
 }
 
@@ -63,7 +67,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl OpenDevice {
-    pub(crate) fn new(device: wgpu::Device, queue: wgpu::Queue, name: String) -> Self {
+    pub(crate) fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        name: String,
+        kind: DeviceKind,
+        store: Option<PipelineStore>,
+    ) -> Self {
         let troubles = Arc::<Mutex<Troubles>>::default();
         let lost = Arc::clone(&troubles);
         device.set_device_lost_callback(move |reason, message| {
@@ -75,7 +85,16 @@ impl OpenDevice {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&uncaught).uncaught.get_or_insert(error.to_string());
         }));
-        Self { device, queue, name, layouts: Mutex::default(), pipelines: Mutex::default(), troubles }
+        Self {
+            device,
+            queue,
+            name,
+            kind,
+            layouts: Mutex::default(),
+            pipelines: Mutex::default(),
+            store,
+            troubles,
+        }
     }
 
     /// Why it can no longer be used, if it cannot.
@@ -229,6 +248,13 @@ impl OpenDevice {
         })
     }
 
+    /// Keeps what has been compiled for the next run. That it cannot be kept is no fault of a plan's: the next start is slower.
+    pub(crate) fn keep_pipelines(&self) {
+        if let Some(store) = &self.store {
+            store.save();
+        }
+    }
+
     /// The pipeline of a kernel, compiled when it is first asked for.
     pub(crate) fn pipeline(
         &self,
@@ -262,7 +288,7 @@ impl OpenDevice {
                     constants: &constants,
                     zero_initialize_workgroup_memory: false,
                 },
-                cache: None,
+                cache: self.store.as_ref().map(PipelineStore::cache),
             })
         })?;
         let pipeline = Arc::new(pipeline);

@@ -5,11 +5,12 @@
 //! | `backend` | the [`Backend`](crate::Backend): which adapters there are, opening one, preparing a plan |
 //! | `capabilities` | what a device can do, and the tiers of kernels that follow |
 //! | `gpu` | an opened device: buffers, pipelines, what it said went wrong |
+//! | `pipeline_store` | what drivers compiled, kept for the next start |
 //! | `shaders` | composing a variant of a kernel from the sources under `shaders/` |
 //! | `build` | what an operator needs to become dispatches; the interface of all kernels |
 //! | `ops/` | one file per operator: which dispatches it is |
-//! | `values`, `weights`, `cache`, `tables` | what lies on the device |
-//! | `runner`, `record` | steps: tables written, dispatches recorded, results read back |
+//! | `values`, `weights`, `cache`, `tables`, `spans`, `samples` | what lies on the device, and what each step tells it |
+//! | `runner`, `record`, `pace`, `readback`, `timing` | steps: recorded, cut where long, results read back, times taken |
 //!
 //! A plan becomes a list of dispatches once, when it is prepared: every pipeline compiled, every bind group made. A step writes
 //! a few tables, records the list with the numbers of workgroups that its rows ask for, and submits it. What comes back is
@@ -22,11 +23,14 @@ mod cache;
 mod capabilities;
 mod gpu;
 mod ops;
+mod pace;
+mod pipeline_store;
 mod readback;
 mod record;
 mod runner;
 mod samples;
 mod shaders;
+mod spans;
 mod tables;
 #[cfg(test)]
 mod tests;

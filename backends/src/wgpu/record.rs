@@ -47,6 +47,7 @@ impl Program {
             some.par_iter().map(compile).collect::<Result<Vec<()>, _>>()?;
         }
         compiled(distinct.len(), distinct.len())?;
+        open.keep_pipelines();
         let mut params = Vec::new();
         let mut places = Vec::new();
         for planned in &planned {
@@ -77,10 +78,17 @@ impl Program {
         Ok(Self { launches, params_bytes })
     }
 
-    /// Records a step as one pass.
-    pub(super) fn record(&self, encoder: &mut wgpu::CommandEncoder, counts: &StepCounts) {
+    /// Records the nodes from `from` on that come before `until`, as one pass; what begins a step goes with node 0.
+    pub(super) fn record(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        counts: &StepCounts,
+        (from, until): (usize, usize),
+    ) {
+        let place = |node: usize| self.launches.partition_point(|launch| launch.node < Some(node));
+        let first = if from == 0 { 0 } else { place(from) };
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for launch in &self.launches {
+        for launch in &self.launches[first..place(until)] {
             launch.record(&mut pass, counts);
         }
     }

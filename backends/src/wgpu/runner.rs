@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::cache::DeviceCache;
 use super::gpu::Gpu;
+use super::pace::Pace;
 use super::readback::{Readback, Wanted};
 use super::record::Program;
 use super::tables::{DeviceTable, NOT_FINITE, Tables};
@@ -37,6 +38,7 @@ pub(super) struct Parts {
 pub(super) struct WgpuRunner {
     parts: Parts,
     timing: Timing,
+    pace: Pace,
     readback: Readback,
     next: u64,
     waiting: VecDeque<Waiting>,
@@ -63,9 +65,11 @@ impl WgpuRunner {
     pub(super) fn new(parts: Parts) -> Result<Self, BackendError> {
         let timing = Timing::new(&parts.gpu, parts.plan.nodes.len());
         let readback = Readback::new(&parts)?;
+        let pace = Pace::new(&parts.plan, parts.gpu.open.kind);
         Ok(Self {
             parts,
             timing,
+            pace,
             readback,
             next: 0,
             waiting: VecDeque::new(),
@@ -99,13 +103,27 @@ impl WgpuRunner {
         let open = Arc::clone(&gpu.open);
         let counts = tables.write(&open.queue, batch, layout)?;
         self.write_inputs(batch);
-        let mut encoder = open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        let encoder = || open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        let mut last = encoder();
         if self.timing.on() {
-            program_timed(&self.parts.program, &mut encoder, &counts, &self.timing);
+            self.parts.program.record_timed(&mut last, &counts, self.timing.queries());
+            self.timing.resolve(&mut last);
         } else {
-            self.parts.program.record(&mut encoder, &counts);
+            let mut from = 0;
+            for until in self.pace.cuts(&counts) {
+                let mut piece = encoder();
+                self.parts.program.record(&mut piece, &counts, (from, until));
+                open.queue.submit([piece.finish()]);
+                from = until;
+            }
+            self.parts.program.record(&mut last, &counts, (from, self.parts.plan.nodes.len()));
         }
-        self.readback.record(&self.parts, encoder, batch, layout)
+        if self.waiting.is_empty() {
+            self.pace.start(&counts);
+        } else {
+            self.pace.forget();
+        }
+        self.readback.record(&self.parts, last, batch, layout)
     }
 
     /// Turns faults that the device noted into errors.
@@ -123,17 +141,6 @@ impl WgpuRunner {
         }
         Ok(())
     }
-}
-
-/// Records a step with times.
-fn program_timed(
-    program: &Program,
-    encoder: &mut wgpu::CommandEncoder,
-    counts: &super::tables::StepCounts,
-    timing: &Timing,
-) {
-    program.record_timed(encoder, counts, timing.queries());
-    timing.resolve(encoder);
 }
 
 impl Runner for WgpuRunner {
@@ -163,6 +170,7 @@ impl Runner for WgpuRunner {
             return Err(BackendError::WrongTicket(ticket.number()));
         };
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
+        self.pace.finish();
         self.profile = if step.timed { self.timing.take(&self.parts.gpu)? } else { None };
         if let Err(error) = self.faults(&faults, &step.sampled, &output.tokens) {
             if self.waiting.is_empty() {

@@ -24,10 +24,13 @@ pub(crate) fn tables(
         if let Some(options) = &sequence.sample {
             let last = layout.first_row[index + 1] - 1;
             record.row = layout.first_selected[index + 1] - 1;
-            if matches!(sequence.tokens, Tokens::Sampled(_)) {
+            record.token_row = last;
+            // Where nothing is penalised nobody asks what came before.
+            if options.penalizes() && matches!(sequence.tokens, Tokens::Sampled(_)) {
                 record.sampled_row = last;
             }
-            record.temperature = options.temperature;
+            // What is smaller differs from greedy by nothing that an f32 can say.
+            record.temperature = if options.temperature > 0.0 { options.temperature.max(1e-30) } else { 0.0 };
             record.top_k = options.top_k;
             record.top_p = options.top_p;
             record.min_p = options.min_p;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytemuck::{Pod, Zeroable};
 
 use super::gpu::Gpu;
+use super::spans;
 use super::values::Region;
 use crate::plan::{Plan, RopeId};
 use crate::{BackendError, Batch, BatchLayout, PrepareOptions, Tokens};
@@ -20,6 +21,10 @@ pub(crate) struct StepCounts {
     pub(crate) selected: u32,
     pub(crate) sequences: u32,
     pub(crate) longest: u32,
+    pub(crate) singles: u32,
+    pub(crate) tiles16: u32,
+    pub(crate) tiles32: u32,
+    pub(crate) tiles64: u32,
 }
 
 /// A table that the host writes. All are arrays of u32 unless the text says otherwise.
@@ -35,10 +40,8 @@ pub(crate) enum Table {
     RowSlot,
     /// For each sequence its first row; one more entry ends the last.
     FirstRow,
-    /// For each sequence where its pages begin in [`Table::Pages`].
-    FirstPage,
-    /// The pages of all sequences.
-    Pages,
+    /// How attention goes about the rows, and the pages of all sequences; see [`super::spans`].
+    Attention,
     /// For each selected row, its token row.
     Selected,
     /// For each row the cosines (f32) of all pairs of a rotation, then the sines.
@@ -56,7 +59,7 @@ pub(crate) const DRAWN: u32 = 1 << 31;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct SampleRecord {
-    /// The row of logits, or `u32::MAX` where nothing is drawn.
+    /// The row of logits among those that somebody asked for, or `u32::MAX` where nothing is drawn.
     pub(crate) row: u32,
     /// The token row whose token belongs to the history although the host does not know it, or `u32::MAX`.
     pub(crate) sampled_row: u32,
@@ -75,7 +78,9 @@ pub(crate) struct SampleRecord {
     /// Likewise the history: (token, count).
     pub(crate) first_history: u32,
     pub(crate) histories: u32,
-    pub(crate) padding: [u32; 2],
+    /// The row of logits where each token row has its own.
+    pub(crate) token_row: u32,
+    pub(crate) padding: u32,
 }
 
 /// A small buffer that the device writes and reads.
@@ -126,8 +131,7 @@ impl Tables {
             (Table::RowSequence, 4 * rows),
             (Table::RowSlot, 4 * rows),
             (Table::FirstRow, 4 * (sequences + 1)),
-            (Table::FirstPage, 4 * (sequences + 1)),
-            (Table::Pages, (4 * sequences).saturating_mul(options.cache.pages as u64)),
+            (Table::Attention, spans::bytes(plan, options)),
             (Table::Selected, 4 * limits.selected as u64),
             (Table::Samples, sequences * size_of::<SampleRecord>() as u64),
             (Table::SampleLists, 8 * list_pairs as u64),
@@ -209,17 +213,8 @@ impl Tables {
             Some(page * page_tokens + position % page_tokens)
         }));
         put(Table::RowSlot, &words);
-        words.clear();
-        let mut end = 0;
-        words.push(end);
-        words.extend(batch.sequences.iter().map(|sequence| {
-            end += sequence.pages.len() as u32;
-            end
-        }));
-        put(Table::FirstPage, &words);
-        words.clear();
-        batch.sequences.iter().for_each(|sequence| words.extend(&sequence.pages));
-        put(Table::Pages, &words);
+        let spans = spans::write(batch, layout, &mut words);
+        put(Table::Attention, &words);
         self.words = words;
         self.write_angles(queue, layout);
         let (records, lists) = super::samples::tables(batch, layout, self.list_pairs)?;
@@ -236,6 +231,7 @@ impl Tables {
             selected: layout.selected.len() as u32,
             sequences: batch.sequences.len() as u32,
             longest: (0..batch.sequences.len()).map(|s| layout.context(s)).max().unwrap_or(0) as u32,
+            ..spans
         };
         queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&counts));
         Ok(counts)

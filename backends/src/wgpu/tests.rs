@@ -26,12 +26,71 @@ fn module(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
     (module.into_owned(), info.into_owned())
 }
 
+fn spirv(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<Vec<u32>, String> {
+    let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+    naga::back::spv::write_vec(module, info, &options, None).map_err(|error| error.to_string())
+}
+
+/// For Metal. A binding's number is its place.
+fn metal(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, String> {
+    let options = naga::back::msl::Options { lang_version: (2, 4), ..Default::default() };
+    let pipeline = naga::back::msl::PipelineOptions::default();
+    let written = naga::back::msl::write_string(module, info, &options, &pipeline);
+    written.map(|(text, _)| text).map_err(|error| error.to_string())
+}
+
+/// For Direct3D 12.
+fn direct3d(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, String> {
+    let shader_model = naga::back::hlsl::ShaderModel::V6_4;
+    let options = naga::back::hlsl::Options { shader_model, ..Default::default() };
+    let pipeline = naga::back::hlsl::PipelineOptions::default();
+    let mut text = String::new();
+    let written = naga::back::hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None);
+    written.map(|_| text).map_err(|error| error.to_string())
+}
+
+/// For OpenGL, which has no 16-bit floats and no subgroups.
+fn opengl(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, String> {
+    let options =
+        naga::back::glsl::Options { version: naga::back::glsl::Version::Desktop(450), ..Default::default() };
+    let pipeline = naga::back::glsl::PipelineOptions {
+        shader_stage: naga::ShaderStage::Compute,
+        entry_point: "main".to_owned(),
+        multiview: None,
+    };
+    let policies = naga::proc::BoundsCheckPolicies::default();
+    let mut text = String::new();
+    naga::back::glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies)
+        .and_then(|mut writer| writer.write())
+        .map_err(|error| error.to_string())?;
+    Ok(text)
+}
+
+/// What only some drivers' languages can say: 16-bit floats and subgroups are not in OpenGL's, and cooperative matrices
+/// are not in Direct3D's either. No device of those drivers is offered such a tier.
+fn needs(kernel: &Kernel, feature: &str) -> bool {
+    kernel.features.contains(&feature)
+}
+
 #[test]
 fn every_kernel_is_valid_and_translates() {
-    for kernel in kernels() {
-        let (module, info) = module(&kernel);
-        let options = naga::back::spv::Options::default();
-        naga::back::spv::write_vec(&module, &info, &options, None)
-            .unwrap_or_else(|error| panic!("{kernel} to SPIR-V: {error}"));
+    let folder = std::env::var_os("INGLE_SPIRV_FOLDER").map(std::path::PathBuf::from);
+    for (index, kernel) in kernels().iter().enumerate() {
+        let (module, info) = module(kernel);
+        let said = |language: &str, result: Result<(), String>| {
+            result.unwrap_or_else(|error| panic!("{kernel} in {language}: {error}"));
+        };
+        let words = spirv(&module, &info);
+        if let (Some(folder), Ok(words)) = (&folder, &words) {
+            std::fs::write(folder.join(format!("{index}.spv")), bytemuck::cast_slice(words)).unwrap();
+        }
+        said("SPIR-V", words.map(|_| ()));
+        said("MSL", metal(&module, &info).map(|_| ()));
+        if !needs(kernel, "coop") {
+            said("HLSL", direct3d(&module, &info).map(|_| ()));
+            if !needs(kernel, "f16") && !needs(kernel, "subgroup") {
+                said("GLSL", opengl(&module, &info).map(|_| ()));
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ mod linear;
 mod norm;
 mod product;
 mod rope;
+mod rowwise;
 mod route;
 mod sample;
 mod select;
