@@ -31,7 +31,8 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
                 let shape = MatvecShape::usual(build.capabilities(), matrix.format, at_once);
                 let kernel = matvec_kernel(matrix.format, at_once, shape, build.capabilities());
                 let blocks = matvec_blocks(shape, shard.rows);
-                product.dispatch(build, kernel, move |rows| (rows > below && rows <= at_once).then_some(blocks));
+                product
+                    .dispatch(build, kernel, move |rows| (rows > below && rows <= at_once).then_some(blocks));
             }
             below = at_once;
         }

@@ -102,7 +102,11 @@ impl Codes {
     /// How many cover a row.
     pub(super) fn steps(self, cols: u32) -> u32 {
         // Rows of both operands are padded with zeros, so that all can be read.
-        if self.feature == "w_w8a8" { cols.next_multiple_of(64) / self.width } else { cols.div_ceil(self.width) }
+        if self.feature == "w_w8a8" {
+            cols.next_multiple_of(64) / self.width
+        } else {
+            cols.div_ceil(self.width)
+        }
     }
 }
 
@@ -202,11 +206,7 @@ pub(super) fn activations(
 }
 
 /// Rows that begin at multiples of 16 bytes, filled up with zeros to 64 elements; as f16 where `half`.
-pub(super) fn pack(
-    build: &mut Build<'_>,
-    operand: Operand,
-    half: bool,
-) -> Result<Activations, BackendError> {
+pub(super) fn pack(build: &mut Build<'_>, operand: Operand, half: bool) -> Result<Activations, BackendError> {
     let shape = build.shape(operand.value);
     let (count, x) = (Count::of(&shape), build.operand(operand));
     let width = x.width.next_multiple_of(64);
@@ -233,11 +233,7 @@ pub(super) fn pack(
     Ok(Activations { region: packed, first: 0, stride: fours, scales: 0 })
 }
 
-fn quantize(
-    build: &mut Build<'_>,
-    operand: Operand,
-    scale: ActivationScale,
-) -> Result<Region, BackendError> {
+fn quantize(build: &mut Build<'_>, operand: Operand, scale: ActivationScale) -> Result<Region, BackendError> {
     let shape = build.shape(operand.value);
     let (count, x) = (Count::of(&shape), build.operand(operand));
     let words = x.width.next_multiple_of(64) / 4;
