@@ -2,7 +2,7 @@
 
 use super::product::{
     Activations, Codes, Count, HAS_BIAS, HAS_RESIDUAL, IN_PLACE, MatvecShape, Params, SHAPES, activations,
-    matvec_blocks, matvec_kernel, pack_kernel, quantize_kernel,
+    matvec_blocks, matvec_kernel, pack, pack_kernel,
 };
 use crate::format::{ActivationScale, Int4Group, Int8Group, WeightFormat};
 use crate::wgpu::build::{Binding, Build, Dispatch, Groups, spread};
@@ -17,12 +17,20 @@ const AT_ONCE: [u32; 4] = [1, 2, 4, 8];
 const FEW: u32 = AT_ONCE[AT_ONCE.len() - 1];
 /// Rows and columns of a tile of results.
 const TILE: u32 = 64;
+/// Likewise on matrix units, and the workgroup memory that a tile takes.
+const UNITS_TILE: u32 = 128;
+const UNITS_MEMORY: u32 = 29 << 10;
+/// Invocations of a workgroup on matrix units, in subgroups of 32.
+const UNITS_INVOCATIONS: u32 = 256;
 
 pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), BackendError> {
     let matrix = build.matrix(op.matrix).clone();
     let count = Count::of(&build.shape(op.input.value));
     let most = count.most(&build.options.limits);
+    let units = most > FEW && has_matrix_units(build.capabilities(), matrix.format);
     let x = activations(build, op.input, matrix.format)?;
+    // A copy of its own, since few rows keep theirs as f32.
+    let x_half = if units { Some(pack(build, op.input, true, |rows| rows > FEW)?) } else { None };
     for shard in &matrix.shards {
         let product = Product::new(build, op, &matrix, shard, &x, count);
         let mut below = 0;
@@ -36,7 +44,13 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
             }
             below = at_once;
         }
-        if most > FEW {
+        if let Some(x_half) = &x_half {
+            let product = Product::new(build, op, &matrix, shard, x_half, count);
+            let across = shard.rows.div_ceil(UNITS_TILE);
+            product.dispatch(build, units_kernel(matrix.format), move |rows| {
+                (rows > FEW).then(|| rows.div_ceil(UNITS_TILE) * across)
+            });
+        } else if most > FEW {
             let across = shard.rows.div_ceil(TILE);
             product.dispatch(build, tiles_kernel(matrix.format), move |rows| {
                 (rows > FEW).then(|| rows.div_ceil(TILE) * across)
@@ -115,6 +129,19 @@ fn tiles_kernel(format: WeightFormat) -> Kernel {
     Kernel::new("linear/tiles").with(Codes::of(format).feature)
 }
 
+fn units_kernel(format: WeightFormat) -> Kernel {
+    Kernel::new("linear/matrix_units").with(Codes::of(format).feature)
+}
+
+/// Whether many rows go through matrix units: f32 matrices may not be rounded to f16, and the whole numbers of w8a8 need none.
+fn has_matrix_units(capabilities: &Capabilities, format: WeightFormat) -> bool {
+    capabilities.coop
+        && capabilities.subgroups == Some((32, 32))
+        && capabilities.workgroup_memory >= UNITS_MEMORY
+        && capabilities.invocations >= UNITS_INVOCATIONS
+        && !matches!(format, WeightFormat::F32 | WeightFormat::W8a8(_))
+}
+
 /// A format for each way that codes are read.
 pub(super) const FORMATS: [WeightFormat; 7] = [
     WeightFormat::F32,
@@ -154,9 +181,12 @@ pub(super) fn kinds_of_devices() -> Vec<Capabilities> {
 }
 
 pub(super) fn variants() -> Vec<Kernel> {
-    let mut kernels = vec![pack_kernel(false), quantize_kernel()];
+    let mut kernels = vec![pack_kernel(false), pack_kernel(true)];
     for format in FORMATS {
         kernels.push(tiles_kernel(format));
+        if kinds_of_devices().iter().any(|device| has_matrix_units(device, format)) {
+            kernels.push(units_kernel(format));
+        }
         for device in kinds_of_devices() {
             for at_once in AT_ONCE {
                 let shape = MatvecShape::usual(&device, format, at_once);

@@ -3,6 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::elementwise::{Rounding, quantize_rows};
 use crate::BackendError;
 use crate::format::{ActivationScale, WeightFormat};
 use crate::plan::{BatchLimits, Element, Operand, Rows, Shape};
@@ -159,27 +160,8 @@ struct PackParams {
     padding: [u32; 2],
 }
 
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-struct QuantizeParams {
-    first: u32,
-    stride: u32,
-    width: u32,
-    words: u32,
-    scales: u32,
-    slots: u32,
-    selected: u32,
-    scale: f32,
-    codes_per_unit: f32,
-    padding: [u32; 7],
-}
-
 pub(super) fn pack_kernel(half: bool) -> Kernel {
     Kernel::new("linear/pack").with_if(half, "half")
-}
-
-pub(super) fn quantize_kernel() -> Kernel {
-    Kernel::new("linear/quantize")
 }
 
 /// The activations of a product, prepared by a dispatch of their own where they do not lie as the kernels want them.
@@ -202,11 +184,17 @@ pub(super) fn activations(
     if aligned(x.first) && aligned(x.stride) && x.width.is_multiple_of(Codes::of(format).width) {
         return Ok(Activations { region: x.region, first: x.first / 4, stride: x.stride / 4, scales: 0 });
     }
-    pack(build, operand, false)
+    pack(build, operand, false, |_| true)
 }
 
-/// Rows that begin at multiples of 16 bytes, filled up with zeros to 64 elements; as f16 where `half`.
-pub(super) fn pack(build: &mut Build<'_>, operand: Operand, half: bool) -> Result<Activations, BackendError> {
+/// Rows that begin at multiples of 16 bytes, filled up with zeros to 64 elements; as f16 where `half`. Only in steps of so many
+/// rows as are `wanted`.
+pub(super) fn pack(
+    build: &mut Build<'_>,
+    operand: Operand,
+    half: bool,
+    wanted: impl Fn(u32) -> bool + Send + Sync + 'static,
+) -> Result<Activations, BackendError> {
     let shape = build.shape(operand.value);
     let (count, x) = (Count::of(&shape), build.operand(operand));
     let width = x.width.next_multiple_of(64);
@@ -228,39 +216,23 @@ pub(super) fn pack(build: &mut Build<'_>, operand: Operand, half: bool) -> Resul
         kernel: pack_kernel(half),
         params: bytemuck::bytes_of(&params).to_vec(),
         bindings: vec![Binding::Read(x.region), Binding::ReadWrite(packed.clone())],
-        groups: Box::new(move |step| spread((count.rows(step) * fours).div_ceil(256))),
+        groups: Box::new(move |step| {
+            let rows = count.rows(step);
+            if wanted(rows) { spread((rows * fours).div_ceil(256)) } else { None }
+        }),
     });
     Ok(Activations { region: packed, first: 0, stride: fours, scales: 0 })
 }
 
+/// Rows of f32 as int8 rows, for a product whose input nobody quantised before.
 fn quantize(build: &mut Build<'_>, operand: Operand, scale: ActivationScale) -> Result<Region, BackendError> {
     let shape = build.shape(operand.value);
-    let (count, x) = (Count::of(&shape), build.operand(operand));
-    let words = x.width.next_multiple_of(64) / 4;
-    let most = count.most(&build.options.limits);
-    let quantized = build.scratch("quantized activations", u64::from(most) * u64::from(words + 1) * 4)?;
-    let scale = match scale {
-        ActivationScale::PerToken => 0.0,
-        ActivationScale::PerTensor(scale) => scale,
-    };
-    let params = QuantizeParams {
-        first: x.first,
-        stride: x.stride,
-        width: x.width,
-        words,
-        scales: most * words,
-        slots: count.slots,
-        selected: u32::from(count.flags() != 0),
-        scale,
-        codes_per_unit: if scale > 0.0 { 1.0 / scale } else { 0.0 },
-        padding: [0; 7],
-    };
-    build.dispatch(Dispatch {
-        kernel: quantize_kernel(),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        bindings: vec![Binding::Read(x.region), Binding::ReadWrite(quantized.clone())],
-        groups: Box::new(move |step| spread(count.rows(step))),
-    });
+    let x = build.operand(operand);
+    let most = Count::of(&shape).most(&build.options.limits);
+    let row = u64::from(x.width.next_multiple_of(64)) + 4;
+    let quantized = build.scratch("quantized activations", u64::from(most) * row)?;
+    let rounding = Rounding::into_region(quantized.clone(), most, scale);
+    quantize_rows(build, &x, Shape { width: operand.width, ..shape }, rounding)?;
     Ok(quantized)
 }
 
