@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn rows(rows: u32) -> StepCounts {
-        StepCounts { rows, selected: 0, sequences: 1, longest: rows }
+        StepCounts { rows, sequences: 1, longest: rows, ..StepCounts::default() }
     }
 
     #[test]

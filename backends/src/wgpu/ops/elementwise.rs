@@ -128,8 +128,7 @@ fn each(
         Binding::Read(second.map_or(nothing, |second| second.region)),
         Binding::ReadWrite(build.value(output)),
     ];
-    let kernel =
-        Kernel::new("activation/elementwise").with_if(quads, "quads").with_if(in_place, "in_place");
+    let kernel = Kernel::new("activation/elementwise").with_if(quads, "quads").with_if(in_place, "in_place");
     build.dispatch(Dispatch { kernel, params: bytemuck::bytes_of(&params).to_vec(), bindings, groups });
 }
 

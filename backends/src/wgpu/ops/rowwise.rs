@@ -73,9 +73,7 @@ pub(super) fn per_row(shape: Shape, parts: u32) -> Groups {
 
 /// An invocation for each of `items` items of each slot of each row.
 pub(super) fn per_item(shape: Shape, items: u32) -> Groups {
-    Box::new(move |counts| {
-        spread((rows_in(counts, shape.rows) * shape.slots as u32 * items).div_ceil(ALONE))
-    })
+    Box::new(move |counts| spread((rows_in(counts, shape.rows) * shape.slots as u32 * items).div_ceil(ALONE)))
 }
 
 /// Words of a row of int8 codes.

@@ -29,11 +29,8 @@ pub(super) fn select_rows(build: &mut Build<'_>, op: &plan::SelectRows) -> Resul
     let input = build.operand(op.input);
     let limits = &build.options.limits;
     let coded = shape.element == Element::Int8Rows;
-    let (words, stride) = if coded {
-        (code_words(input.width), code_words(input.stride))
-    } else {
-        (input.width, input.stride)
-    };
+    let (words, stride) =
+        if coded { (code_words(input.width), code_words(input.stride)) } else { (input.width, input.stride) };
     let params = Params {
         slots: shape.slots as u32,
         words,
