@@ -1,5 +1,7 @@
 //! How fast a prepared plan is: prompts read and tokens written per second, as a user would feel them.
 
+mod parallel;
+
 use std::time::Instant;
 
 use ingle_backends::plan::{BatchLimits, Plan, StepShape};
@@ -9,6 +11,8 @@ use ingle_backends::{
 };
 
 use crate::fit::cache_for;
+
+pub use parallel::{Parallel, Replies, parallel};
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -241,6 +241,12 @@ fn a_reply_is_the_text_of_its_tokens_up_to_a_stop_string() {
     let (ids, whole, ending) = collect(TextReply::new(session.generate(request()), text, raw));
     assert_eq!(whole, text.tokenizer.decode(&ids, SpecialText::Skip));
     assert_eq!(ending, Ending::MaxTokens);
+    let prompt = request().tokens;
+    let options = ReplyOptions { continues: prompt.clone(), ..ReplyOptions::default() };
+    let (_, more, _) = collect(TextReply::new(session.generate(request()), text, options));
+    let [before, both] = [prompt.clone(), [prompt, ids.clone()].concat()]
+        .map(|tokens| text.tokenizer.decode(&tokens, SpecialText::Skip));
+    assert_eq!(before + &more, both);
     let middle = whole.char_indices().nth(whole.chars().count() / 2).unwrap().0;
     let stop: String = whole[middle..].chars().take(3).collect();
     let before = &whole[..whole.find(&stop).unwrap()];
@@ -261,7 +267,7 @@ fn a_reply_that_begins_with_thinking_is_told_as_such() {
     let engine = engine(&model);
     let session = engine.session();
     let request = Request { max_tokens: 20, ..Request::new(vec![1, 5, 9]) };
-    let options = ReplyOptions { split_thinking: true, thinking_open: true, stops: vec![] };
+    let options = ReplyOptions { split_thinking: true, thinking_open: true, ..ReplyOptions::default() };
     let mut seen = String::new();
     for event in TextReply::new(session.generate(request), text, options) {
         if let ReplyEvent::Text { text, thinking } = event {

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use inglenook::backend::{BackendError, BatchError};
+use inglenook::chat::ChatError;
 use inglenook::engine::EngineError;
-use inglenook::model::{LoadError, ModelError};
-use inglenook::models::checkpoint::CheckpointError;
-use inglenook::models::text::FileError;
+use inglenook::model::{LoadError, ModelError, QuantizeError};
+use inglenook::models::checkpoint::{CheckpointError, ExportError};
+use inglenook::models::text::{FileError, TokenizerError};
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -14,6 +15,8 @@ const MODEL: u8 = 3;
 const DOES_NOT_FIT: u8 = 4;
 const DEVICE: u8 = 5;
 const FILE: u8 = 6;
+/// What shells expect of a program that was interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Options that make no sense together, or with this model.
 #[derive(Debug)]
@@ -32,6 +35,32 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }
 
+/// A model whose files are no good for what is asked.
+#[derive(Debug)]
+pub(crate) struct BadModel(String);
+
+impl std::error::Error for BadModel {}
+
+impl fmt::Display for BadModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An error of the model's files.
+pub(crate) fn bad_model(message: impl Into<String>) -> anyhow::Error {
+    BadModel(message.into()).into()
+}
+
+/// What to tell of an error: each cause after what it caused, unless that has just said the same.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        told if told.ends_with(&cause) => told.to_owned(),
+        told => format!("{told}: {cause}"),
+    })
+}
+
 /// The exit code for an error; `cli` documents them.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(of_cause).unwrap_or(FAILURE)
@@ -41,12 +70,21 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Usage>() {
         return Some(USAGE);
     }
+    if cause.is::<BadModel>() {
+        return Some(MODEL);
+    }
     if let Some(error) = cause.downcast_ref::<LoadError>() {
         return Some(match error {
             LoadError::DoesNotFit(_) => DOES_NOT_FIT,
-            LoadError::Context { .. } => USAGE,
+            LoadError::Context { .. } | LoadError::NoSuchTensor { .. } => USAGE,
             LoadError::Weights { .. } | LoadError::Plan { .. } => MODEL,
             LoadError::Backend(error) => of_backend(error),
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<QuantizeError>() {
+        return Some(match error {
+            QuantizeError::Load(error) => return of_cause(error),
+            QuantizeError::Export(error) => of_export(error),
         });
     }
     if let Some(error) = cause.downcast_ref::<BackendError>() {
@@ -58,13 +96,33 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<ModelError>() {
         return Some(match error {
             ModelError::ConvertedCache(_) | ModelError::Checkpoint(CheckpointError::Read { .. }) => FILE,
+            ModelError::Tokenizer(TokenizerError::File(error)) => of_file(error),
             _ => MODEL,
         });
     }
-    if cause.is::<FileError>() {
-        return Some(MODEL);
+    if let Some(error) = cause.downcast_ref::<ChatError>() {
+        return Some(match error {
+            ChatError::Empty | ChatError::TooLong { .. } | ChatError::LastTooLong { .. } => USAGE,
+            ChatError::Template(_) | ChatError::Tokenizer(_) => MODEL,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<FileError>() {
+        return Some(of_file(error));
     }
     cause.is::<std::io::Error>().then_some(FILE)
+}
+
+fn of_file(error: &FileError) -> u8 {
+    if matches!(error, FileError::Unreadable { .. }) { FILE } else { MODEL }
+}
+
+fn of_export(error: &ExportError) -> u8 {
+    match error {
+        ExportError::Exists(_) | ExportError::NoName(_) => USAGE,
+        ExportError::Read { .. } | ExportError::Write { .. } => FILE,
+        ExportError::Config { .. } | ExportError::Weights { .. } | ExportError::Quantized { .. } => MODEL,
+        ExportError::Cancelled => INTERRUPTED,
+    }
 }
 
 fn of_backend(error: &BackendError) -> u8 {
@@ -84,6 +142,19 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_told_twice() {
+        let inner = || std::io::Error::other("the disk is full");
+        let told = |error: anyhow::Error| message(&error);
+        assert_eq!(
+            told(anyhow::Error::from(inner()).context("x cannot be written")),
+            "x cannot be written: the disk is full"
+        );
+        let whole =
+            anyhow::Error::from(inner()).context("x cannot be written: the disk is full").context("saving");
+        assert_eq!(told(whole), "saving: x cannot be written: the disk is full");
+    }
 
     #[test]
     fn codes_are_found_behind_context_and_within_other_errors() {

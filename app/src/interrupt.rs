@@ -4,8 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 
-/// What shells expect of a program that was interrupted.
-const INTERRUPTED: i32 = 130;
+use crate::failure::INTERRUPTED;
 
 type Stop = Box<dyn Fn() + Send>;
 
@@ -24,7 +23,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
         }
         // There is nothing to stop, or a second Ctrl-C came before the first had its effect.
         eprintln!();
-        std::process::exit(INTERRUPTED);
+        std::process::exit(INTERRUPTED.into());
     };
     ctrlc::set_handler(on_interrupt).context("Ctrl-C cannot be handled")
 }

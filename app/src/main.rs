@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         // A closed pipe (`ingle plan … | head`) is the reader's wish, not a failure.
         Err(error) if text::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ingle: {error:#}");
+            eprintln!("ingle: {}", failure::message(&error));
             ExitCode::from(failure::code(&error))
         }
     }

@@ -88,6 +88,9 @@ pub struct Tier {
 pub struct Numerics {
     /// Rounding of the activations that enter a product; 0 where they enter as they are.
     pub operand_unit: f64,
+    /// Rounding of the decoded weights that enter a product, where their format holds more than f16; 0 where they enter as
+    /// they are.
+    pub weight_unit: f64,
     /// Rounding of each addition within a sum.
     pub accumulate_unit: f64,
     /// Rounding of what is passed between operators.
@@ -100,6 +103,7 @@ impl Numerics {
     /// f32 throughout, and elementary functions good to a few units in the last place.
     pub const F32: Self = Self {
         operand_unit: 0.0,
+        weight_unit: 0.0,
         accumulate_unit: f32::EPSILON as f64 / 2.0,
         value_unit: f32::EPSILON as f64 / 2.0,
         function_unit: 4.0 * f32::EPSILON as f64,
@@ -107,6 +111,7 @@ impl Numerics {
     /// f64 throughout.
     pub const F64: Self = Self {
         operand_unit: 0.0,
+        weight_unit: 0.0,
         accumulate_unit: f64::EPSILON / 2.0,
         value_unit: f64::EPSILON / 2.0,
         function_unit: f64::EPSILON,

@@ -18,7 +18,8 @@
 //!    step may be submitted before the last is collected, and tickets are collected in order. That is how
 //!    an engine *runs ahead*: the next step names its tokens as
 //!    [`Tokens::Sampled`], the draws of a sequence in the step before, which nobody has read yet.
-//!    A backend without a queue of its own does the work in `submit`.
+//!    A backend without a queue of its own does the work in `submit`, and [`Runner::queues`] tells the engine
+//!    so: it runs ahead only where that gains something. A runner may be dropped with steps on their way.
 //! 4. [`Runner::copy_pages`] copies cache pages (the engine's copy on write), ordered with the steps.
 //! 5. Dropping a runner frees everything that it holds.
 //!
@@ -44,7 +45,8 @@
 //! * Operands of products are what the format says they are: weights decode to f32 exactly as
 //!   [`mod@format`] defines (for `w8a8` so do activations, in the stated rounding). A backend may round
 //!   the activations of f16, bf16 and weight-only products to f16 or bf16 where its matrix units need
-//!   it, and says so in [`Numerics::operand_unit`]. It never rounds them further.
+//!   it, and says so in [`Numerics::operand_unit`]; so may it round their decoded weights, except those of f32
+//!   matrices, and says so in [`Numerics::weight_unit`]. It never rounds them further.
 //! * Sums are accumulated in f32 or better, or exactly (int32). Results between operators are f32, or of
 //!   the precision stated in [`Numerics::value_unit`].
 //! * Angles of rotations are computed in f64 on the host.
@@ -118,6 +120,12 @@ pub trait Backend: Send + Sync {
 pub trait Runner: Send {
     /// Starts a step.
     fn submit(&mut self, batch: &Batch) -> Result<Ticket, BackendError>;
+
+    /// Whether `submit` returns before its step is done. Then an engine submits the next step before it
+    /// collects the last, so that the device need not wait for it; else that would only delay tokens.
+    fn queues(&self) -> bool {
+        false
+    }
 
     /// Waits for the results of a submitted step; tickets are collected in order.
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError>;

@@ -22,7 +22,12 @@ fuzz_target!(|bytes: &[u8]| {
         }
         // The shape of a quantised tensor is another than that of its codes.
         let _ = checkpoint.stored_format(tensor);
-        let _ = checkpoint.matrix(&MatrixRequest { tensor, rows: 0..1, cols: 64, format: WeightFormat::Nf4 });
+        for format in ["f16", "nf4", "int4-g32", "int8", "w8a8"] {
+            let format: WeightFormat = format.parse().expect("a format's own name");
+            if let Ok(matrix) = checkpoint.matrix(&MatrixRequest { tensor, rows: 0..1, cols: 64, format }) {
+                matrix.check_contents().expect("what is handed out is sound");
+            }
+        }
         if let Ok(vector) = checkpoint.vector(tensor, cols) {
             assert!(vector.iter().all(|value| value.is_finite()));
         }

@@ -21,6 +21,7 @@ pub struct NamedShape {
 pub fn all() -> Vec<NamedShape> {
     let shape = |name, architecture| NamedShape { name, architecture };
     vec![
+        shape("smollm2-135m", smollm2_135m()),
         shape("qwen3-0.6b", qwen3(1024, 28, (16, 8), 3072, true)),
         shape("gemma-3-1b", gemma3((1152, 26), (4, 1), 6912, 512, (262_144, 32_768, 1.0))),
         shape("llama-3.2-1b", llama3((2048, 16), (32, 8, 64), 8192, 32.0, true)),
@@ -63,6 +64,23 @@ fn llama3(
         epsilon: 1e-5,
         rope: RopeSpec { scaling, ..RopeSpec::new(head_dim, 500_000.0) }.into(),
         tied,
+    }))
+}
+
+fn smollm2_135m() -> Box<dyn Architecture> {
+    Box::new(Llama::from(Dimensions {
+        hidden: 576,
+        layers: 30,
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+        feed_forward: 1536,
+        activation: Function::Silu,
+        vocabulary: 49_152,
+        context: 8192,
+        epsilon: 1e-5,
+        rope: RopeSpec::new(64, 100_000.0).into(),
+        tied: true,
     }))
 }
 

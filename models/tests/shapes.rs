@@ -22,6 +22,7 @@ fn parameters(plan: &Plan) -> usize {
 fn parameter_counts_are_the_published_ones() {
     // As stated by the checkpoints' own indices of tensors.
     let published = [
+        ("smollm2-135m", 134_515_008),
         ("llama-3.1-8b", 8_030_261_248),
         ("llama-3.2-1b", 1_235_814_400),
         ("llama-3.2-3b", 3_212_749_824),

@@ -370,6 +370,18 @@ fn a_panic_of_the_library_is_an_error() {
 }
 
 #[test]
+fn a_beginning_token_that_no_vocabulary_has_is_refused() {
+    let file = fs::read(folder("bytes").join("tokenizer.json")).unwrap();
+    let mut file: Value = serde_json::from_slice(&file).unwrap();
+    assert!(Tokenizer::from_json(file.to_string().as_bytes()).is_ok());
+    // The post-processor names its tokens by number.
+    file["post_processor"]["special_tokens"]["<|begin|>"]["ids"] = json!([4000]);
+    let error = Tokenizer::from_json(file.to_string().as_bytes()).unwrap_err();
+    assert!(matches!(error, TokenizerError::Section { section: "post_processor", .. }), "{error}");
+    assert!(error.to_string().contains("4000"), "{error}");
+}
+
+#[test]
 fn a_file_cut_anywhere_is_refused() {
     for name in FOLDERS {
         let file = fs::read(folder(name).join("tokenizer.json")).unwrap();

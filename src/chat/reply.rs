@@ -12,6 +12,9 @@ use crate::model::ModelText;
 /// How a reply's tokens become text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplyOptions {
+    /// The tokens whose text the reply goes on from, where it is to be read as one with it: else the reply
+    /// is a text of its own, which begins without the space that separates words.
+    pub continues: Vec<u32>,
     /// The text ends before any of these.
     pub stops: Vec<String>,
     /// Thinking is told from the answer; without, all text is answer.
@@ -98,11 +101,12 @@ impl TextReply {
         };
         let splitter =
             options.split_thinking.then(|| ThinkingSplitter::new(marks.clone(), options.thinking_open));
-        let pipeline = Pipeline {
-            decoder: model.tokenizer.stream_decoder(specials),
-            scanner: StopScanner::new(options.stops),
-            splitter,
-        };
+        let mut decoder = model.tokenizer.stream_decoder(specials);
+        for token in &options.continues {
+            // Whoever asks has this text already.
+            decoder.push(*token);
+        }
+        let pipeline = Pipeline { decoder, scanner: StopScanner::new(options.stops), splitter };
         Self { reply, text: Some(pipeline), ready: VecDeque::new(), stopped: false }
     }
 

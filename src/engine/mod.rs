@@ -4,14 +4,16 @@
 //! [`Reply`], a stream of [`Event`]s; dropping it, or [`Reply::cancel`], stops the work before the next
 //! step. Nothing here blocks the caller: requests and events are messages.
 //!
-//! One step of the engine is six readable lines (`Worker::run`): take in messages, choose the
-//! rows (`schedule`), copy shared pages, run the step, hand out tokens, retire what is finished.
+//! One step of the engine is a few readable lines (`Worker::run`): take in messages, choose the
+//! rows (`schedule`), copy shared pages, submit the step, hand out tokens, retire what is finished. Where
+//! the runner queues, a step is submitted before the one before it is collected (`flight`).
 //!
 //! Replies are served first come, first served: every reply that is being written gets its next token in
 //! every step, and what room is left is filled with prompts, a chunk at a time. When cache pages run out,
 //! idle conversations are forgotten first, the least recently used one before others (they are computed
 //! again when they go on), then the youngest reply waits until there is room.
 
+mod flight;
 mod request;
 mod schedule;
 mod stop;

@@ -7,10 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Instant;
 
 use ingle_backends::plan::BatchLimits;
+use ingle_backends::sampling::Sampling;
 use ingle_backends::{
     BackendError, Batch, LogitRows, PageCopy, PrepareOptions, Runner, SequenceStep, StepOutput, Tokens,
 };
 
+use super::flight::{Ahead, Flight, Part};
 use super::request::{
     Candidate, EngineError, Event, FinishReason, Finished, GeneratedToken, Request, Timings,
 };
@@ -45,6 +47,8 @@ struct Conversation {
 
 /// A reply that is being read for or written.
 struct Active {
+    /// Tells it from all other replies.
+    number: u64,
     job: Job,
     /// The conversation with what was written so far.
     tokens: Vec<u32>,
@@ -57,19 +61,18 @@ struct Active {
     first_token: Option<Instant>,
 }
 
-/// One reply's part of a step.
-struct Part {
-    active: usize,
-    rows: usize,
-}
-
 pub(super) struct Worker {
     runner: Box<dyn Runner>,
     pool: PagePool,
     limits: BatchLimits,
     conversations: HashMap<u64, Conversation>,
     active: Vec<Active>,
+    /// The step that is on its way.
+    flight: Option<Flight>,
     inbox: Receiver<Message>,
+    /// Replies that were begun.
+    begun: u64,
+    /// Replies that ended.
     replies: u64,
     quit: bool,
 }
@@ -82,7 +85,9 @@ impl Worker {
             limits: options.limits,
             conversations: HashMap::new(),
             active: vec![],
+            flight: None,
             inbox,
+            begun: 0,
             replies: 0,
             quit: false,
         }
@@ -99,13 +104,16 @@ impl Worker {
             self.take_messages();
             self.drop_cancelled();
             let (parts, copies) = self.choose();
-            if parts.is_empty() {
-                continue;
-            }
-            let batch = self.batch(&parts);
-            match self.compute(&batch, &copies) {
-                Ok(output) => self.hand_out(&parts, output),
-                Err(error) => self.fail(&parts, error),
+            let due = match self.submit(parts, &copies) {
+                Some(step) if self.runner.queues() => self.flight.replace(step),
+                Some(step) => Some(step),
+                None => self.flight.take(),
+            };
+            if let Some(Flight { ticket, parts }) = due {
+                match self.runner.collect(ticket) {
+                    Ok(output) => self.hand_out(&parts, output),
+                    Err(error) => self.fail(&parts, error),
+                }
             }
         }
     }
@@ -113,7 +121,7 @@ impl Worker {
     /// Takes in what came; waits where there is nothing else to do.
     fn take_messages(&mut self) {
         loop {
-            let message = if self.active.is_empty() && !self.quit {
+            let message = if self.active.is_empty() && self.flight.is_none() && !self.quit {
                 self.inbox.recv().unwrap_or(Message::Quit)
             } else {
                 match self.inbox.try_recv() {
@@ -162,7 +170,9 @@ impl Worker {
             return;
         }
         conversation.replying = true;
+        self.begun += 1;
         self.active.push(Active {
+            number: self.begun,
             prompt: tokens.len(),
             timings: Timings { prompt_tokens: tokens.len(), ..Timings::default() },
             tokens,
@@ -207,25 +217,46 @@ impl Worker {
             }
             index += 1;
         }
-        let pending = |active: &Active| {
-            let waits = if active.resumed { active.tokens.len() - self.stored(active) } else { 0 };
-            Demand { pending: waits }
-        };
-        let demands: Vec<Demand> = self.active.iter().map(pending).collect();
+        let demands: Vec<Demand> =
+            self.active.iter().map(|active| Demand { pending: self.pending(active) }).collect();
         let rows = share(&demands, self.limits.rows, self.limits.sequences.min(self.limits.selected));
         let mut parts = vec![];
         let mut copies = vec![];
-        for (active, rows) in rows.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
-            if let Some(more) = self.reserve(active, rows) {
+        for (index, rows) in rows.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
+            if let Some(more) = self.reserve(index, rows) {
                 copies.extend(more);
-                parts.push(Part { active, rows });
+                parts.push(self.part(&self.active[index], rows));
             }
         }
-        if parts.is_empty() && !self.active.is_empty() {
+        if parts.is_empty() && !self.active.is_empty() && self.flight.is_none() {
             // Every page is held by replies that all need more: the youngest starts over later.
             self.set_back_youngest();
         }
         (parts, copies)
+    }
+
+    /// What the step on its way does for a reply.
+    fn ahead(&self, active: &Active) -> Ahead {
+        self.flight.as_ref().map(|flight| flight.ahead(active.number)).unwrap_or_default()
+    }
+
+    /// Tokens of a reply that wait to be computed once the step on its way is done.
+    fn pending(&self, active: &Active) -> usize {
+        let Ahead { rows, drawn } = self.ahead(active);
+        let known = active.tokens.len() + usize::from(drawn.is_some());
+        // A token that certainly ends the reply need not be gone on from.
+        let ends = drawn.is_some()
+            && (active.timings.generated_tokens + 1 >= active.job.request.max_tokens
+                || known > self.context());
+        if active.resumed && !ends { known - self.stored(active) - rows } else { 0 }
+    }
+
+    /// A reply's part of the next step.
+    fn part(&self, active: &Active, rows: usize) -> Part {
+        let ahead = self.ahead(active);
+        let start = self.stored(active) + ahead.rows;
+        let known = active.tokens.len() + usize::from(ahead.drawn.is_some());
+        Part { reply: active.number, start, rows, draws: start + rows == known, after: ahead.drawn }
     }
 
     /// Whether there is room for a reply beside those that came before it. The first always goes on;
@@ -258,6 +289,7 @@ impl Worker {
 
     /// Makes room for a reply's rows, at the cost of idle conversations if need be.
     fn reserve(&mut self, index: usize, rows: usize) -> Option<Vec<PageCopy>> {
+        let rows = self.ahead(&self.active[index]).rows + rows;
         let session = self.active[index].job.session;
         loop {
             let conversation = self.conversations.get_mut(&session)?;
@@ -297,50 +329,59 @@ impl Worker {
     fn batch(&mut self, parts: &[Part]) -> Batch {
         let mut sequences = vec![];
         for part in parts {
-            let active = &mut self.active[part.active];
-            let now = Instant::now();
-            active.begun.get_or_insert(now);
+            let Some(active) = self.active.iter_mut().find(|active| active.number == part.reply) else {
+                continue;
+            };
+            active.begun.get_or_insert_with(Instant::now);
             let Some(conversation) = self.conversations.get(&active.job.session) else { continue };
-            let start = conversation.cached.tokens().len();
-            let end = start + part.rows;
-            let request = &active.job.request;
-            let draws = end == active.tokens.len();
-            let sample = draws.then(|| {
-                let mut sampling = request.sampling.clone();
-                if sampling.penalizes() {
-                    let from = active.tokens.len().saturating_sub(request.penalty_window);
-                    sampling.history = active.tokens[from..].to_vec();
-                }
-                sampling
-            });
-            let wants_logits = draws && request.top_candidates > 0;
+            let end = part.start + part.rows;
+            let wants_logits = part.draws && active.job.request.top_candidates > 0;
             sequences.push(SequenceStep {
-                tokens: Tokens::Ids(active.tokens[start..end].to_vec()),
-                start: start as u32,
+                tokens: match part.after {
+                    Some(place) => Tokens::Sampled(place),
+                    None => Tokens::Ids(active.tokens[part.start..end].to_vec()),
+                },
+                start: part.start as u32,
                 pages: conversation.cached.pages_for(&self.pool, end).to_vec(),
                 logits: if wants_logits { LogitRows::Last } else { LogitRows::None },
-                sample,
+                sample: part.draws.then(|| active.sampling(part.after.is_some())),
             });
         }
         Batch { sequences, inputs: vec![] }
     }
 
-    fn compute(&mut self, batch: &Batch, copies: &[PageCopy]) -> Result<StepOutput, BackendError> {
-        if !copies.is_empty() {
-            self.runner.copy_pages(copies)?;
+    /// Sends a step on its way; one that is refused fails the replies that it was for.
+    fn submit(&mut self, parts: Vec<Part>, copies: &[PageCopy]) -> Option<Flight> {
+        if parts.is_empty() {
+            return None;
         }
-        self.runner.step(batch)
+        let batch = self.batch(&parts);
+        let copied = if copies.is_empty() { Ok(()) } else { self.runner.copy_pages(copies) };
+        match copied.and_then(|()| self.runner.submit(&batch)) {
+            Ok(ticket) => Some(Flight { ticket, parts }),
+            Err(error) => {
+                self.fail(&parts, error);
+                None
+            }
+        }
+    }
+
+    /// The place of a reply in the list, while it is not over.
+    fn place(&self, part: &Part) -> Option<usize> {
+        self.active.iter().position(|active| active.number == part.reply)
     }
 
     /// Stores what was computed, and gives each reply its token.
     fn hand_out(&mut self, parts: &[Part], mut output: StepOutput) {
         let mut finished = vec![];
         for (place, part) in parts.iter().enumerate() {
-            let active = &mut self.active[part.active];
+            // One that ended meanwhile wants nothing of it.
+            let Some(index) = self.place(part) else { continue };
+            let active = &mut self.active[index];
             let Some(conversation) = self.conversations.get_mut(&active.job.session) else { continue };
-            let start = conversation.cached.tokens().len();
-            conversation.cached.commit(&mut self.pool, &active.tokens[start..start + part.rows]);
-            let done = (start + part.rows).min(active.prompt);
+            let end = part.start + part.rows;
+            conversation.cached.commit(&mut self.pool, &active.tokens[part.start..end]);
+            let done = end.min(active.prompt);
             if active.timings.generated_tokens == 0 {
                 let reused = active.timings.reused_tokens;
                 let _ = active.job.events.send(Event::Reading { done, total: active.prompt, reused });
@@ -348,7 +389,7 @@ impl Worker {
             let Some(token) = output.tokens.get(place).copied().flatten() else { continue };
             let logits = output.logits.get_mut(place).map(std::mem::take).unwrap_or_default();
             if let Some(reason) = active.take_token(token, &logits) {
-                finished.push((part.active, reason));
+                finished.push((index, reason));
             }
         }
         // From the back, so that places in the list stay true.
@@ -361,8 +402,9 @@ impl Worker {
     /// A step failed: so do the replies that took part in it. What the cache held before is still good.
     fn fail(&mut self, parts: &[Part], error: BackendError) {
         let error = Arc::new(error);
-        for part in parts.iter().rev() {
-            let active = self.active.remove(part.active);
+        for part in parts {
+            let Some(index) = self.place(part) else { continue };
+            let active = self.active.remove(index);
             let _ = active.job.events.send(Event::Failed(EngineError::Backend(Arc::clone(&error))));
             self.put_away(active.job.session);
         }
@@ -381,6 +423,9 @@ impl Worker {
         let Some(conversation) = self.conversations.get_mut(&session) else { return };
         conversation.replying = false;
         conversation.used = self.replies;
+        // Room that was reserved for tokens which never came.
+        let stored = conversation.cached.tokens().len();
+        conversation.cached.truncate(&mut self.pool, stored);
         if conversation.closed {
             self.close(session);
         }
@@ -388,6 +433,21 @@ impl Worker {
 }
 
 impl Active {
+    /// How its next token is drawn; with `ahead`, the backend adds the token before it to the history.
+    fn sampling(&self, ahead: bool) -> Sampling {
+        let request = &self.job.request;
+        let mut sampling = request.sampling.clone();
+        if request.penalty_window == 0 {
+            // No token counts, not even the one that the backend would add.
+            sampling.repetition_penalty = 1.0;
+            (sampling.presence_penalty, sampling.frequency_penalty) = (0.0, 0.0);
+        } else if sampling.penalizes() {
+            let known = request.penalty_window - usize::from(ahead);
+            sampling.history = self.tokens[self.tokens.len().saturating_sub(known)..].to_vec();
+        }
+        sampling
+    }
+
     /// Adds a drawn token to the reply; says whether that ended it.
     fn take_token(&mut self, token: u32, logits: &[f32]) -> Option<FinishReason> {
         self.first_token.get_or_insert_with(Instant::now);

@@ -49,6 +49,8 @@ pub enum LoadError {
     Weights { folder: PathBuf, source: WeightError },
     #[error("{} makes no plan: {source}", folder.display())]
     Plan { folder: PathBuf, source: PlanError },
+    #[error("the model has no weights with a name like `{pattern}`; there is, for one, `{example}`")]
+    NoSuchTensor { pattern: String, example: String },
     #[error("a context of {context} tokens is not possible; it can be from 1 to {longest}")]
     Context { context: usize, longest: usize },
     #[error(transparent)]

@@ -6,6 +6,7 @@
 
 mod error;
 mod preflight;
+mod quantize;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -15,12 +16,14 @@ use std::time::{Duration, Instant};
 use ingle_backends::format::{CacheFormat, WeightFormat};
 use ingle_backends::plan::{BatchLimits, Footprint, FusionSet, Plan};
 use ingle_backends::{DeviceId, PrepareOptions, ProgressFn, Runner};
+use ingle_models::arch::FormatException;
 use ingle_models::checkpoint::{Checkpoint, ConvertedCache, Notice};
 use ingle_models::text::{ChatTemplate, PromptGuard, TemplateError, Tokenizer};
 use ingle_models::{Architecture, Config, WeightFormats};
 
 pub use error::{LoadError, ModelError};
 pub use preflight::{Alternative, ContextReason, Preflight, Shortage};
+pub use quantize::QuantizeError;
 pub use weights::{WeightChoice, WeightReason};
 
 use crate::Device;
@@ -84,6 +87,17 @@ impl Model {
         self.text.as_ref().ok_or_else(|| ModelError::OpenedWithoutText(self.folder.clone()))
     }
 
+    /// Takes `ChatML` for conversations, whatever the model's own template is.
+    pub fn use_chatml(&mut self) -> Result<(), ModelError> {
+        if let Some(text) = &mut self.text {
+            let failed = |source| ModelError::Template { folder: self.folder.clone(), source };
+            text.template = ChatTemplate::chatml().map_err(failed)?;
+            text.template_fault = None;
+            text.guard = PromptGuard::new(&text.tokenizer, &text.template);
+        }
+        Ok(())
+    }
+
     /// Loads the model. What was decided can be seen beforehand with [`Model::preflight`].
     pub fn prepare(
         &self,
@@ -140,6 +154,8 @@ pub struct LoadOptions {
     pub weights: WeightChoice,
     /// The format of the embedding and the head, where it is not to follow from that of the weights.
     pub embedding: Option<WeightFormat>,
+    /// Tensors that are kept otherwise; the first that fits decides.
+    pub exceptions: Vec<FormatException>,
     pub cache: CacheFormat,
     /// Tokens that the cache holds; by default what the model was made for and fits, 8192 at most.
     pub context: Option<usize>,
@@ -154,6 +170,7 @@ impl Default for LoadOptions {
         Self {
             weights: WeightChoice::Auto,
             embedding: None,
+            exceptions: vec![],
             cache: CacheFormat::F16,
             context: None,
             tier: None,

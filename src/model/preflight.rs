@@ -8,7 +8,7 @@ use ingle_backends::plan::{Footprint, Plan};
 use ingle_backends::{DeviceId, PrepareOptions};
 use ingle_models::WeightFormats;
 
-use super::weights::{WeightReason, plan_of};
+use super::weights::{WeightReason, check_exceptions, plan_of};
 use super::{LoadError, LoadOptions, Model};
 use crate::Device;
 use crate::fit::{PAGE_TOKENS, cache_for, largest_context};
@@ -131,8 +131,9 @@ impl Model {
             let needed = plan.footprint(&cache_for(shortest, options.cache), &options.limits).total();
             available.is_none_or(|available| needed <= available)
         };
-        let chosen = self.choose_formats(options.weights, options.embedding, fits)?;
+        let chosen = self.choose_formats(options.weights, options.embedding, &options.exceptions, fits)?;
         let plan = self.fused(&chosen.formats, options, options.context)?;
+        check_exceptions(&plan, &options.exceptions)?;
         let room = available.map_or(usize::MAX, |available| {
             largest_context(&plan, options.cache, &options.limits, available)
         });

@@ -5,6 +5,7 @@ use std::fmt;
 
 use ingle_backends::format::{Int8Group, WeightFormat};
 use ingle_backends::plan::{FusionSet, Op, Plan};
+use ingle_models::arch::FormatException;
 use ingle_models::{Architecture, WeightFormats};
 
 use super::{LoadError, Model};
@@ -103,7 +104,7 @@ impl Model {
         embedding: Option<WeightFormat>,
         fusion: FusionSet,
     ) -> Result<(Plan, WeightFormats), LoadError> {
-        let formats = self.choose_formats(choice, embedding, |_| true)?.formats;
+        let formats = self.choose_formats(choice, embedding, &[], |_| true)?.formats;
         let plan = self.unfused(&formats)?.fused(fusion).map_err(|source| self.plan_error(source))?;
         Ok((plan, formats))
     }
@@ -113,11 +114,16 @@ impl Model {
         &self,
         choice: WeightChoice,
         embedding: Option<WeightFormat>,
+        exceptions: &[FormatException],
         fits: impl Fn(&Plan) -> bool,
     ) -> Result<Chosen, LoadError> {
         let chosen = |formats, reason| Chosen { formats, reason };
         let mut chosen = match choice {
-            WeightChoice::Format(format) => chosen(WeightFormats::usual(format), WeightReason::Asked),
+            WeightChoice::Format(format) => {
+                // What is missing is told at once, before a plan of any length is worked on.
+                self.stored_formats()?;
+                chosen(WeightFormats::usual(format), WeightReason::Asked)
+            }
             WeightChoice::Stored => chosen(self.stored_formats()?, WeightReason::Asked),
             WeightChoice::Auto => {
                 let stored = self.stored_formats()?;
@@ -140,6 +146,8 @@ impl Model {
         if let Some(embedding) = embedding {
             chosen.formats.embedding = embedding;
         }
+        // Before what the files themselves except.
+        chosen.formats.exceptions.splice(0..0, exceptions.iter().cloned());
         Ok(chosen)
     }
 
@@ -159,4 +167,14 @@ pub(super) fn plan_of(
     context: Option<usize>,
 ) -> Result<Plan, ingle_backends::plan::PlanError> {
     architecture.plan(&ingle_models::PlanOptions { formats: formats.clone(), context })
+}
+
+/// Fails if an exception is about no tensor: whoever made it meant one.
+pub(super) fn check_exceptions(plan: &Plan, exceptions: &[FormatException]) -> Result<(), LoadError> {
+    let tensors = || plan.matrices.iter().flat_map(|matrix| &matrix.parts).map(|part| &part.tensor);
+    let idle = exceptions.iter().find(|exception| !tensors().any(|tensor| exception.fits(tensor)));
+    idle.map_or(Ok(()), |exception| {
+        let example = tensors().next_back().cloned().unwrap_or_default();
+        Err(LoadError::NoSuchTensor { pattern: exception.pattern.clone(), example })
+    })
 }

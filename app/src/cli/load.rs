@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::model::WeightChoice;
+use inglenook::models::arch::FormatException;
 
 /// Reads `auto`, `stored` or the name of a format.
 pub(crate) fn weight_choice(text: &str) -> Result<WeightChoice, String> {
@@ -16,6 +17,14 @@ pub(crate) fn weight_choice(text: &str) -> Result<WeightChoice, String> {
             .map(WeightChoice::Format)
             .map_err(|error: inglenook::backend::format::FormatError| format!("{error}; or auto, or stored")),
     }
+}
+
+/// Reads `TENSOR=FORMAT`.
+pub(crate) fn exception(text: &str) -> Result<FormatException, String> {
+    let (pattern, format) = text.split_once('=').ok_or("it must be TENSOR=FORMAT")?;
+    let format =
+        format.parse().map_err(|error: inglenook::backend::format::FormatError| error.to_string())?;
+    Ok(FormatException { pattern: pattern.to_owned(), format })
 }
 
 /// Which model, and how it is loaded.
@@ -38,6 +47,10 @@ pub(crate) struct LoadArguments {
     /// The format of the embedding and the head; by default it follows from that of the weights.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) embedding: Option<WeightFormat>,
+    /// Another format for some tensors, such as `lm_head.weight=int8` or `*.down_proj.*=bf16`; may be given
+    /// several times, and the first that fits decides.
+    #[arg(long, value_name = "TENSOR=FORMAT", value_parser = exception)]
+    pub(crate) keep: Vec<FormatException>,
     /// The format of the cache: f16 or int8.
     #[arg(long, value_name = "FORMAT", default_value = "f16")]
     pub(crate) cache: CacheFormat,

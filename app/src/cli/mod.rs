@@ -10,7 +10,9 @@ use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::model::WeightChoice;
 
 pub(crate) use load::{LoadArguments, SamplingArguments};
-pub(crate) use talk::{ChatArguments, LogitsArguments, PerplexityArguments, RunArguments, WhenFull};
+pub(crate) use talk::{
+    ChatArguments, LogitsArguments, PerplexityArguments, QuantizeArguments, RunArguments, WhenFull,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,8 +20,10 @@ Examples:
   ingle chat --model ~/models/Qwen3-0.6B --weights nf4    the same in a quarter of the memory
   ingle run --model ~/models/Qwen3-0.6B \"Why is the sky blue?\"
   ingle run --model ~/models/Qwen3-0.6B --json < prompt.txt
+  ingle quantize --model ~/models/Qwen3-0.6B --weights nf4 --out ~/models/Qwen3-0.6B-nf4
   ingle bench --model ~/models/Qwen3-0.6B --weights int8 --profile
   ingle bench --shape llama-3.1-8b --weights nf4          how fast would it be here?
+  ingle bench --shape smollm2-135m --parallel 8           eight replies at once
 
 Exit codes:
   0  done                         4  the model does not fit into memory
@@ -31,7 +35,8 @@ use crate::commands::models::ModelsCommand;
 
 /// Local language models on whatever this machine has.
 ///
-/// Without a command: this machine's devices, and how fast well-known models can be on them.
+/// Without a command: a conversation, where there is just one model on this machine; else its devices, how fast
+/// well-known models can be on them, and how to begin.
 #[derive(Debug, Parser)]
 #[command(name = "ingle", version, arg_required_else_help = false, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -53,6 +58,12 @@ pub(crate) enum Command {
     Perplexity(PerplexityArguments),
     /// Writes a model's logits at every position to a file.
     Logits(LogitsArguments),
+    /// Writes a model's folder anew with its weights in another format, ready to be loaded.
+    ///
+    /// Loading what this writes gives the same numbers as loading the original in the same formats. Where other
+    /// programs have a form for these numbers (bitsandbytes for nf4, compressed-tensors for w8a8, GPTQ for int4,
+    /// each with `--embedding bf16`; plain files for f16 and bf16) it is that form, else Inglenook's own.
+    Quantize(QuantizeArguments),
     /// Prints a model as the list of operators that a backend runs, with shapes, buffers and bytes.
     Plan(PlanArguments),
     /// Compares every operator on every device with exact arithmetic.
@@ -131,6 +142,9 @@ pub(crate) struct BenchArguments {
     /// Sequences side by side.
     #[arg(short, long, value_name = "SEQUENCES", default_value_t = 1)]
     pub(crate) batch: usize,
+    /// Compares so many replies asked for at once with the same asked for one after another, prompt and all.
+    #[arg(long, value_name = "REPLIES", conflicts_with_all = ["batch", "depth", "profile"])]
+    pub(crate) parallel: Option<usize>,
     /// Measured runs, after one to warm up.
     #[arg(short, long, value_name = "RUNS", default_value_t = 3)]
     pub(crate) repeats: usize,

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::load::{LoadArguments, SamplingArguments};
+use inglenook::backend::format::WeightFormat;
+use inglenook::models::arch::FormatException;
+
+use super::load::{LoadArguments, SamplingArguments, exception};
 
 /// What happens when a conversation is longer than the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,6 +27,9 @@ pub(crate) struct ChatArguments {
     /// What the model is told before the conversation.
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
+    /// Uses `ChatML` instead of the model's own chat template.
+    #[arg(long)]
+    pub(crate) chatml: bool,
     /// When the conversation is longer than the context.
     #[arg(long, value_name = "WHAT", default_value = "slide")]
     pub(crate) when_full: WhenFull,
@@ -40,6 +46,9 @@ pub(crate) struct RunArguments {
     /// What the model is told before the prompt.
     #[arg(short, long, value_name = "TEXT", conflicts_with = "raw")]
     pub(crate) system: Option<String>,
+    /// Uses `ChatML` instead of the model's own chat template.
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) chatml: bool,
     /// Continues the prompt as it is, without the model's chat template.
     #[arg(long)]
     pub(crate) raw: bool,
@@ -82,4 +91,26 @@ pub(crate) struct PerplexityArguments {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuantizeArguments {
+    /// The model's folder: config.json, *.safetensors.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) model: PathBuf,
+    /// The format of the weights: f32, f16, bf16, int8 (also int8-g32, int8-g128), nf4, int4 (also int4-g32,
+    /// int4-g64), w8a8 or w8a8-static:SCALE.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) weights: WeightFormat,
+    /// The format of the embedding and the head; by default that of the weights, but int8 where these are
+    /// nf4, int4 or w8a8.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) embedding: Option<WeightFormat>,
+    /// Another format for some tensors, such as `lm_head.weight=int8` or `*.down_proj.*=bf16`; may be given
+    /// several times, and the first that fits decides.
+    #[arg(long, value_name = "TENSOR=FORMAT", value_parser = exception)]
+    pub(crate) keep: Vec<FormatException>,
+    /// The folder to write, which must not be there yet.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
 }

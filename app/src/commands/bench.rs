@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
         prompt: arguments.prompt,
         generate: arguments.generate,
         depth: arguments.depth,
-        batch: arguments.batch,
+        batch: arguments.parallel.unwrap_or(arguments.batch),
         repeats: arguments.repeats,
         chunk: arguments.chunk,
     };
@@ -36,6 +36,9 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let cache = workload.cache(arguments.model.cache);
     let options = PrepareOptions { cache, limits: workload.limits(), tier: arguments.tier.clone() };
 
+    if arguments.parallel.is_some() {
+        return super::parallel::run(arguments, &device, &subject, &options);
+    }
     let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
     let mut runner = with_progress(|progress| {
         let (id, plan) = (&device.info.id, Arc::clone(&plan));

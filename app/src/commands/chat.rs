@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::reply::summary;
 use crate::cli::{ChatArguments, WhenFull};
-use crate::failure::usage;
+use crate::failure::{bad_model, usage};
 use crate::interrupt::{self, Stoppable};
 use crate::{files, text};
 
@@ -23,18 +23,18 @@ const HELP: &str = "\
 /regenerate      writes the last reply again
 /new             starts a new conversation
 /save FILE       writes the conversation to a file, as JSON
-/quit            ends (so does Ctrl-D; Ctrl-C stops a reply)
+/quit            ends (so does Ctrl-D; Ctrl-C stops a reply, and ends where there is none)
 A line that ends with \\ goes on in the next.";
 
 pub(crate) fn run(arguments: &ChatArguments) -> anyhow::Result<()> {
     interrupt::install()?;
-    let model = arguments.load.open(true)?;
+    let mut model = arguments.load.open(true)?;
+    settle_template(&mut model, arguments.chatml)?;
     let text = model.text()?;
     let sampling = arguments.sampling.sampling(&model);
     let loaded = arguments.load.load(&model, |options| {
         (options.limits.selected, options.limits.sequences) = (1, 1);
     })?;
-    warn_of_template(text);
     let context = loaded.context();
     let engine = loaded.into_engine()?;
     let mut chat = Chat {
@@ -51,13 +51,20 @@ pub(crate) fn run(arguments: &ChatArguments) -> anyhow::Result<()> {
     chat.talk()
 }
 
-/// Says where the prompt is not the model's own.
-pub(crate) fn warn_of_template(text: &ModelText) {
+/// Sees to the prompt's form: the model's own, or that of `ChatML` if asked for, or if it has none.
+pub(crate) fn settle_template(model: &mut Model, chatml: bool) -> anyhow::Result<()> {
+    if chatml {
+        return Ok(model.use_chatml()?);
+    }
+    let text = model.text()?;
     if let Some(fault) = &text.template_fault {
-        eprintln!("note: {fault}; ChatML is used instead, which the model may not know");
-    } else if text.template.is_fallback() {
+        // Replies to a prompt that the model does not know would be poor, and nobody could tell why.
+        return Err(bad_model(format!("{fault}; --chatml uses ChatML in its place, which it may not know")));
+    }
+    if text.template.is_fallback() {
         eprintln!("note: the model has no chat template; ChatML is used, which it may not know");
     }
+    Ok(())
 }
 
 struct Chat<'a> {
@@ -148,6 +155,7 @@ impl Chat<'_> {
             stops: self.arguments.sampling.stop.clone(),
             split_thinking: true,
             thinking_open: prompt.thinking_open,
+            ..ReplyOptions::default()
         };
         self.follow(TextReply::new(self.session.generate(request), self.text, options))
     }
@@ -216,6 +224,8 @@ impl Chat<'_> {
 
 /// A message of the user; `None` at the end of the input.
 fn read_message() -> anyhow::Result<Option<String>> {
+    // One that was meant for a reply may come when this is over.
+    let _stoppable = Stoppable::new(|| eprint!("\n(Ctrl-C once more ends, and so do Ctrl-D and /quit)\n> "));
     let mut message = String::new();
     loop {
         eprint!("{}", if message.is_empty() { "\n> " } else { ". " });

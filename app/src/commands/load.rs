@@ -44,6 +44,7 @@ impl LoadArguments {
         let mut options = LoadOptions {
             weights: self.weights,
             embedding: self.embedding,
+            exceptions: self.keep.clone(),
             cache: self.cache,
             context: self.context,
             tier: self.tier.clone(),

@@ -1,5 +1,6 @@
 //! One file per command, and what several of them share: [`load`], [`reply`] and [`subject`].
 
+mod bare;
 mod bench;
 mod chat;
 mod devices;
@@ -7,8 +8,10 @@ mod load;
 mod logits;
 pub(crate) mod models;
 mod overview;
+mod parallel;
 mod perplexity;
 mod plan;
+mod quantize;
 mod reply;
 mod run;
 mod selftest;
@@ -20,11 +23,12 @@ use crate::cli::{Arguments, Command};
 /// Does what the command line asks.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
-        None => overview::run(),
+        None => bare::run(),
         Some(Command::Chat(arguments)) => chat::run(arguments),
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Logits(arguments)) => logits::run(arguments),
         Some(Command::Perplexity(arguments)) => perplexity::run(arguments),
+        Some(Command::Quantize(arguments)) => quantize::run(arguments),
         Some(Command::Devices(arguments)) => devices::run(arguments),
         Some(Command::Plan(arguments)) => plan::run(arguments),
         Some(Command::Bench(arguments)) => bench::run(arguments),

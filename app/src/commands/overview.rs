@@ -1,4 +1,4 @@
-//! Bare `ingle`: what this machine has, what fits on it, and how fast it can be.
+//! What this machine has, what fits on it, and how fast it can be.
 
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::backend::plan::{BatchLimits, FusionSet};

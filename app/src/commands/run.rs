@@ -9,7 +9,7 @@ use inglenook::engine::{GeneratedToken, Timings};
 use inglenook::model::{Model, ModelText};
 use serde_json::{Value, json};
 
-use super::chat::warn_of_template;
+use super::chat::settle_template;
 use super::reply::summary;
 use crate::cli::RunArguments;
 use crate::failure::usage;
@@ -31,7 +31,10 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         None | Some("-") => files::read_text(Path::new("-"))?,
         Some(prompt) => prompt.to_owned(),
     };
-    let model = arguments.load.open(true)?;
+    let mut model = arguments.load.open(true)?;
+    if !arguments.raw {
+        settle_template(&mut model, arguments.chatml)?;
+    }
     let speaker = model.text()?;
     let sampling = arguments.sampling.sampling(&model);
     let seed = sampling.seed;
@@ -45,6 +48,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     request.top_candidates = arguments.top_logprobs;
     let engine = loaded.into_engine()?;
     let options = ReplyOptions {
+        continues: if arguments.raw { tokens.clone() } else { vec![] },
         stops: arguments.sampling.stop.clone(),
         split_thinking: !arguments.raw,
         thinking_open,
@@ -78,7 +82,6 @@ fn encode(
     context: usize,
 ) -> anyhow::Result<(Vec<u32>, bool)> {
     if !arguments.raw {
-        warn_of_template(speaker);
         let mut conversation = Conversation::new(arguments.system.clone());
         conversation.say(prompt);
         let prompt = conversation.prompt(speaker, context, 1, Overflow::Stop)?;

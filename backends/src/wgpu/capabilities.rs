@@ -36,8 +36,13 @@ impl KernelTier {
     pub(crate) fn numerics(self) -> Numerics {
         let half = f64::from(half::f16::EPSILON.to_f32()) / 2.0;
         match self {
-            // Only the matrix units take activations as f16.
-            Self::Coop => Numerics { operand_unit: half, ..super::GPU_F32 },
+            // Only the matrix units take operands as f16, and cut off what their sums cannot hold instead of rounding it.
+            Self::Coop => Numerics {
+                operand_unit: half,
+                weight_unit: half,
+                accumulate_unit: f64::from(f32::EPSILON),
+                ..super::GPU_F32
+            },
             _ => super::GPU_F32,
         }
     }

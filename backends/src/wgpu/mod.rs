@@ -46,6 +46,7 @@ use crate::Numerics;
 /// are good to a few units in the last place, and worse for large arguments, so kernels keep arguments small.
 const GPU_F32: Numerics = Numerics {
     operand_unit: 0.0,
+    weight_unit: 0.0,
     accumulate_unit: f32::EPSILON as f64 / 2.0,
     value_unit: f32::EPSILON as f64 / 2.0,
     function_unit: 16.0 * f32::EPSILON as f64,

@@ -161,6 +161,10 @@ impl Runner for WgpuRunner {
         Ok(Ticket::new(number))
     }
 
+    fn queues(&self) -> bool {
+        true
+    }
+
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {
         self.parts.gpu.open.check()?;
         if self.waiting.front().is_none_or(|first| first.number != ticket.number()) {

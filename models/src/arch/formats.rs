@@ -22,6 +22,13 @@ pub struct FormatException {
     pub format: WeightFormat,
 }
 
+impl FormatException {
+    /// Whether this is about the tensor of this name.
+    pub fn fits(&self, tensor: &str) -> bool {
+        fits(&self.pattern, tensor)
+    }
+}
+
 impl WeightFormats {
     /// The same format everywhere.
     pub const fn uniform(format: WeightFormat) -> Self {
@@ -58,8 +65,7 @@ impl WeightFormats {
     }
 
     fn exception(&self, tensor: &str) -> Option<WeightFormat> {
-        let fits = |exception: &&FormatException| fits(&exception.pattern, tensor);
-        self.exceptions.iter().find(fits).map(|exception| exception.format)
+        self.exceptions.iter().find(|exception| exception.fits(tensor)).map(|exception| exception.format)
     }
 }
 

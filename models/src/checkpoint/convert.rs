@@ -176,6 +176,9 @@ pub(super) fn moved_down(fault: FormatError, first_row: usize) -> FormatError {
         FormatError::ScaleOutOfRange { row, group, largest, format } => {
             FormatError::ScaleOutOfRange { row: row + first_row, group, largest, format }
         }
+        FormatError::InvalidContents { row, what, format } => {
+            FormatError::InvalidContents { row: row + first_row, what, format }
+        }
         other => other,
     }
 }

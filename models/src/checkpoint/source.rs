@@ -211,7 +211,7 @@ impl<'a> Tensor<'a> {
 }
 
 /// Some rows of a packed matrix, which shares its bytes.
-fn rows_of(matrix: &PackedMatrix, rows: Range<usize>) -> Result<PackedMatrix, FormatError> {
+pub(super) fn rows_of(matrix: &PackedMatrix, rows: Range<usize>) -> Result<PackedMatrix, FormatError> {
     let (format, cols) = (matrix.format(), matrix.cols());
     let bytes_of = |stride: usize| rows.start * stride..rows.end * stride;
     let codes = matrix.codes().slice(bytes_of(format.row_bytes(cols)))?;

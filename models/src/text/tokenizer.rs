@@ -76,7 +76,11 @@ impl Tokenizer {
         };
         let inner = parts::build(path, file)?;
         // A post-processor that names tokens which do not exist shows itself at the first text only.
-        let empty = unless_panicking(|| inner.encode_fast("", true).map_err(|error| error.to_string()));
+        let empty = unless_panicking(|| {
+            let added = inner.encode_fast("", true).map_err(|error| error.to_string())?;
+            let unknown = added.get_ids().iter().find(|id| inner.id_to_token(**id).is_none());
+            unknown.map_or(Ok(()), |id| Err(format!("it adds token {id}, which is in no vocabulary")))
+        });
         empty.map_err(|message| TokenizerError::Section {
             path: path.into(),
             section: "post_processor",

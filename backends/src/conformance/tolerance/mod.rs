@@ -20,7 +20,7 @@ pub(crate) use attention::CachePool;
 pub(crate) use route::{Choice, RoutedRow, Routing};
 
 use attention::{Attended, head_tolerance};
-use products::{ORACLE_UNIT, Product, epilogue, product, quantize_row, w8a8_product};
+use products::{F16_UNIT, ORACLE_UNIT, Product, epilogue, product, quantize_row, w8a8_product};
 use rows::{NormShape, norm_group, quantized_output, rotate_row};
 
 use super::record::StepRecord;
@@ -45,6 +45,7 @@ pub(crate) const FLOOR: f64 = 1e-35;
 pub(crate) struct Units {
     pub accumulate: f64,
     pub operand: f64,
+    pub weight: f64,
     pub value: f64,
     pub function: f64,
     /// Rounding of what an operator reads: inputs are f32, so there is none unless values are kept coarser.
@@ -57,6 +58,7 @@ impl Units {
         Self {
             accumulate: numerics.accumulate_unit,
             operand: numerics.operand_unit,
+            weight: numerics.weight_unit,
             value: numerics.value_unit,
             function: numerics.function_unit,
             input: if coarse { numerics.value_unit } else { 0.0 },
@@ -245,10 +247,17 @@ impl<'a> Local<'a> {
             return rows.map(|n| w8a8_product(&x, &codes[n * stride..][..cols], scales[n])).collect();
         }
         // An f32 matrix is multiplied as it is: the contract lets no backend round its operands.
-        let operand = if matrix.format() == WeightFormat::F32 { 0.0 } else { self.units.operand };
+        let (operand, weight) = match matrix.format() {
+            WeightFormat::F32 => (0.0, 0.0),
+            // What f16 holds needs no rounding to f16 or to anything finer.
+            WeightFormat::F16 if self.units.weight <= F16_UNIT => (self.units.operand, 0.0),
+            _ => (self.units.operand, self.units.weight),
+        };
         let decoded = &self.decoded[id.index()];
-        rows.map(|n| product(x, &decoded[n * cols..][..cols], &self.units, operand + self.units.input))
-            .collect()
+        rows.map(|n| {
+            product(x, &decoded[n * cols..][..cols], &self.units, operand + self.units.input, weight)
+        })
+        .collect()
     }
 
     /// The rows of an operand, rotated, and their tolerance.

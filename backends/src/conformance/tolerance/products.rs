@@ -22,29 +22,35 @@ pub(crate) struct Product {
 ///   applied afterwards, adds `u_acc` per term, which this covers many times.
 /// - *Operands.* Where the activations are rounded by `u_op` each, with random sign, the sum moves with a
 ///   standard deviation below `u_op·‖x∘w‖₂`: four times that. f16 also loses what lies below its smallest
-///   normal number, 2⁻²⁵ at most: `2·2⁻²⁵·‖w‖₂`.
-pub(crate) fn product(x: &[f64], weights: &[f32], units: &Units, operand_unit: f64) -> Product {
-    let (mut sum, mut squares, mut weight_squares) = (0.0, 0.0, 0.0);
+///   normal number, 2⁻²⁵ at most: `2·2⁻²⁵·‖w‖₂`. Rounded weights move the sum likewise, and by `2·2⁻²⁵·‖x‖₂`.
+pub(crate) fn product(
+    x: &[f64],
+    weights: &[f32],
+    units: &Units,
+    operand_unit: f64,
+    weight_unit: f64,
+) -> Product {
+    let (mut sum, mut squares, mut x_squares, mut weight_squares) = (0.0, 0.0, 0.0, 0.0);
     for (x, w) in x.iter().zip(weights) {
         let w = f64::from(*w);
         let term = x * w;
         sum += term;
         squares += term * term;
+        x_squares += x * x;
         weight_squares += w * w;
     }
     let norm = squares.sqrt();
     let accumulation = 6.0 * units.accumulate * (x.len() as f64).sqrt() * (norm + sum.abs());
-    let operands = 4.0 * operand_unit * norm;
-    let subnormal =
-        if operand_unit >= F16_UNIT { 2.0 * (-25f64).exp2() * weight_squares.sqrt() } else { 0.0 };
+    let operands = 4.0 * (operand_unit + weight_unit) * norm;
     // bf16 has the exponents of f32: only f16 pays for subnormal numbers.
-    let subnormal = if operand_unit >= BF16_UNIT { 0.0 } else { subnormal };
+    let lost = |unit: f64| if (F16_UNIT..BF16_UNIT).contains(&unit) { 2.0 * (-25f64).exp2() } else { 0.0 };
+    let subnormal = lost(operand_unit) * weight_squares.sqrt() + lost(weight_unit) * x_squares.sqrt();
     Product { sum, tolerance: accumulation + operands + subnormal + FLOOR }
 }
 
 /// Rounding of the oracle's own additions.
 pub(crate) const ORACLE_UNIT: f64 = f64::EPSILON / 2.0;
-const F16_UNIT: f64 = 1.0 / 2048.0;
+pub(crate) const F16_UNIT: f64 = 1.0 / 2048.0;
 const BF16_UNIT: f64 = 1.0 / 256.0;
 
 /// A row of activations in int8, and the codes that a sound backend may find instead.
@@ -131,7 +137,7 @@ mod tests {
                 let x = random.activations(k);
                 let w = random.normals(k, 0.1);
                 let exact = x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
-                let expected = product(&exact, &w, &units, 0.0);
+                let expected = product(&exact, &w, &units, 0.0, 0.0);
                 let got = x.iter().zip(&w).fold(0.0f32, |sum, (x, w)| x.mul_add(*w, sum));
                 largest = largest.max((f64::from(got) - expected.sum).abs() / expected.tolerance);
                 let lost = f64::from(got - x[k - 1] * w[k - 1]);

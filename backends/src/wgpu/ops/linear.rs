@@ -1,13 +1,210 @@
-//! Not written yet.
+//! `y = factor · (x · Wᵀ + bias) + residual`.
 
-use crate::wgpu::build::Build;
+use super::product::{
+    Activations, Codes, Count, HAS_BIAS, HAS_RESIDUAL, IN_PLACE, MatvecShape, Params, SHAPES, activations,
+    matvec_blocks, matvec_kernel, pack, pack_kernel,
+};
+use crate::format::{ActivationScale, Int4Group, Int8Group, WeightFormat};
+use crate::wgpu::build::{Binding, Build, Dispatch, Groups, spread};
+use crate::wgpu::capabilities::{Capabilities, KernelTier};
 use crate::wgpu::shaders::Kernel;
+use crate::wgpu::weights::{DeviceMatrix, Shard};
 use crate::{BackendError, plan};
 
-pub(super) fn linear(build: &mut Build<'_>, _op: &plan::Linear) -> Result<(), BackendError> {
-    Err(BackendError::Unsupported { device: build.gpu.open.name.clone(), what: "linear".to_owned() })
+/// Rows of activations that the streaming kernel takes at once.
+const AT_ONCE: [u32; 4] = [1, 2, 4, 8];
+/// Up to so many rows the matrix is streamed once; more go through tiles.
+const FEW: u32 = AT_ONCE[AT_ONCE.len() - 1];
+/// Rows and columns of a tile of results.
+const TILE: u32 = 64;
+/// Likewise on matrix units, and the workgroup memory that a tile takes.
+const UNITS_TILE: u32 = 128;
+const UNITS_MEMORY: u32 = 29 << 10;
+/// Invocations of a workgroup on matrix units, in subgroups of 32.
+const UNITS_INVOCATIONS: u32 = 256;
+
+pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), BackendError> {
+    let matrix = build.matrix(op.matrix).clone();
+    let count = Count::of(&build.shape(op.input.value));
+    let most = count.most(&build.options.limits);
+    let units = most > FEW && has_matrix_units(build.capabilities(), matrix.format);
+    let x = activations(build, op.input, matrix.format)?;
+    // A copy of its own, since few rows keep theirs as f32.
+    let x_half = if units { Some(pack(build, op.input, true, |rows| rows > FEW)?) } else { None };
+    for shard in &matrix.shards {
+        let product = Product::new(build, op, &matrix, shard, &x, count);
+        let mut below = 0;
+        for at_once in AT_ONCE {
+            if most > below {
+                let shape = MatvecShape::usual(build.capabilities(), matrix.format, at_once);
+                let kernel = matvec_kernel(matrix.format, at_once, shape, build.capabilities());
+                let blocks = matvec_blocks(shape, shard.rows);
+                product
+                    .dispatch(build, kernel, move |rows| (rows > below && rows <= at_once).then_some(blocks));
+            }
+            below = at_once;
+        }
+        if let Some(x_half) = &x_half {
+            let product = Product::new(build, op, &matrix, shard, x_half, count);
+            let across = shard.rows.div_ceil(UNITS_TILE);
+            product.dispatch(build, units_kernel(matrix.format), move |rows| {
+                (rows > FEW).then(|| rows.div_ceil(UNITS_TILE) * across)
+            });
+        } else if most > FEW {
+            let across = shard.rows.div_ceil(TILE);
+            product.dispatch(build, tiles_kernel(matrix.format), move |rows| {
+                (rows > FEW).then(|| rows.div_ceil(TILE) * across)
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The product with one shard: what does not depend on the kernel.
+struct Product {
+    params: Params,
+    bindings: Vec<Binding>,
+    count: Count,
+}
+
+impl Product {
+    fn new(
+        build: &Build<'_>,
+        op: &plan::Linear,
+        matrix: &DeviceMatrix,
+        shard: &Shard,
+        x: &Activations,
+        count: Count,
+    ) -> Self {
+        let mut params = Params {
+            y_stride: matrix.rows,
+            factor: op.factor,
+            slots: count.slots,
+            flags: count.flags(),
+            ..Params::new(matrix, shard, x)
+        };
+        // What a kernel does not read is bound to something that lies there for reading anyway.
+        let unused = &shard.codes;
+        let bias = op.bias.map(|bias| build.vector(bias));
+        if bias.is_some() {
+            params.flags |= HAS_BIAS;
+        }
+        let mut residual = None;
+        if let Some(operand) = op.residual {
+            if build.share(operand.value, op.output) {
+                params.flags |= IN_PLACE;
+            } else {
+                let operand = build.operand(operand);
+                params.flags |= HAS_RESIDUAL;
+                (params.residual_first, params.residual_stride) = (operand.first, operand.stride);
+                residual = Some(operand.region);
+            }
+        }
+        let bindings = vec![
+            Binding::Read(shard.codes.clone()),
+            Binding::Read(shard.scales.as_ref().unwrap_or(unused).clone()),
+            Binding::Read(x.region.clone()),
+            Binding::ReadWrite(build.value(op.output)),
+            Binding::Read(bias.as_ref().unwrap_or(unused).clone()),
+            Binding::Read(residual.as_ref().unwrap_or(unused).clone()),
+        ];
+        Self { params, bindings, count }
+    }
+
+    /// A launch with as many workgroups as `groups` says for a number of rows.
+    fn dispatch(
+        &self,
+        build: &mut Build<'_>,
+        kernel: Kernel,
+        groups: impl Fn(u32) -> Option<u32> + Send + Sync + 'static,
+    ) {
+        let count = self.count;
+        let groups: Groups = Box::new(move |step| groups(count.rows(step)).and_then(spread));
+        let params = bytemuck::bytes_of(&self.params).to_vec();
+        build.dispatch(Dispatch { kernel, params, bindings: self.bindings.clone(), groups });
+    }
+}
+
+fn tiles_kernel(format: WeightFormat) -> Kernel {
+    Kernel::new("linear/tiles").with(Codes::of(format).feature)
+}
+
+fn units_kernel(format: WeightFormat) -> Kernel {
+    Kernel::new("linear/matrix_units").with(Codes::of(format).feature)
+}
+
+/// Whether many rows go through matrix units: f32 matrices may not be rounded to f16, and the whole numbers of w8a8 need none.
+fn has_matrix_units(capabilities: &Capabilities, format: WeightFormat) -> bool {
+    capabilities.coop
+        && capabilities.subgroups == Some((32, 32))
+        && capabilities.workgroup_memory >= UNITS_MEMORY
+        && capabilities.invocations >= UNITS_INVOCATIONS
+        && !matches!(format, WeightFormat::F32 | WeightFormat::W8a8(_))
+}
+
+/// A format for each way that codes are read.
+pub(super) const FORMATS: [WeightFormat; 7] = [
+    WeightFormat::F32,
+    WeightFormat::F16,
+    WeightFormat::Bf16,
+    WeightFormat::Int8(Int8Group::G64),
+    WeightFormat::Nf4,
+    WeightFormat::Int4(Int4Group::G128),
+    WeightFormat::W8a8(ActivationScale::PerToken),
+];
+
+/// Devices that differ in which kernels they get.
+pub(super) fn kinds_of_devices() -> Vec<Capabilities> {
+    let device = |tier: KernelTier, subgroups: Option<(u32, u32)>, software: bool| Capabilities {
+        tier,
+        subgroups,
+        f16: tier >= KernelTier::F16,
+        dot4: tier >= KernelTier::Dot4,
+        coop: tier >= KernelTier::Coop,
+        workgroup_memory: if tier == KernelTier::Base { 16 << 10 } else { 48 << 10 },
+        invocations: if tier == KernelTier::Base { 256 } else { 1024 },
+        binding: 128 << 20,
+        buffer: 256 << 20,
+        storage_buffers: 8,
+        software,
+    };
+    vec![
+        device(KernelTier::Base, None, false),
+        device(KernelTier::Base, None, true),
+        // Subgroups that hold a team, and that may not.
+        device(KernelTier::Subgroup, Some((32, 32)), false),
+        device(KernelTier::Subgroup, Some((8, 32)), false),
+        device(KernelTier::Subgroup, Some((8, 8)), true),
+        device(KernelTier::Subgroup, Some((4, 4)), true),
+        device(KernelTier::Coop, Some((32, 32)), false),
+    ]
 }
 
 pub(super) fn variants() -> Vec<Kernel> {
-    vec![]
+    let mut kernels = vec![pack_kernel(false), pack_kernel(true)];
+    for format in FORMATS {
+        kernels.push(tiles_kernel(format));
+        if kinds_of_devices().iter().any(|device| has_matrix_units(device, format)) {
+            kernels.push(units_kernel(format));
+        }
+        for device in kinds_of_devices() {
+            for at_once in AT_ONCE {
+                let shape = MatvecShape::usual(&device, format, at_once);
+                kernels.push(matvec_kernel(format, at_once, shape, &device));
+            }
+        }
+    }
+    // What only an autotuner asks for.
+    for shape in SHAPES {
+        for device in kinds_of_devices() {
+            kernels.push(matvec_kernel(WeightFormat::Nf4, 2, *shape, &device));
+        }
+    }
+    let mut distinct: Vec<Kernel> = vec![];
+    for kernel in kernels {
+        if !distinct.contains(&kernel) {
+            distinct.push(kernel);
+        }
+    }
+    distinct
 }

@@ -23,6 +23,8 @@ pub enum Quantization {
     Gptq { group: Option<usize>, zeros_less_one: bool },
     /// AWQ with 4 bits, in the order of its matrix-matrix kernels.
     Awq { group: Option<usize> },
+    /// Inglenook's own form; each file says the rest of itself.
+    Own,
     /// Anything else, in words.
     Other(String),
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Quantization {
             Self::CompressedInt8 => f.write_str("compressed-tensors with int8"),
             Self::Gptq { .. } => f.write_str("gptq with 4 bits"),
             Self::Awq { .. } => f.write_str("awq with 4 bits"),
+            Self::Own => f.write_str("Inglenook's own form"),
             Self::Other(method) => f.write_str(method),
         }
     }
@@ -81,6 +84,7 @@ impl Quantization {
                 Self::Gptq { group, zeros_less_one: kind != "gptq_v2" }
             }
             "awq" if number("bits") == Some(4) && kind.eq_ignore_ascii_case("gemm") => Self::Awq { group },
+            "inglenook" => Self::Own,
             "gptq" | "awq" => {
                 Self::Other(format!("{method} with {} bits as {kind}", number("bits").unwrap_or(0)))
             }

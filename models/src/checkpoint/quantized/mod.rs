@@ -9,6 +9,7 @@
 //! | bitsandbytes, 4 bits | `X.weight` (U8), `X.weight.absmax`, `X.weight.quant_state.…` | `nf4`; scales rounded to f16 |
 //! | compressed-tensors, `int-quantized` | `X.weight` (I8), `X.weight_scale`, at times `X.input_scale` | `w8a8` |
 //! | GPTQ and AWQ (gemm), 4 bits | `X.qweight` (I32), `X.qzeros`, `X.scales`, at times `X.g_idx` | `int4` |
+//! | Inglenook | `X` (U8), `X.scales`; see [`own`] | any |
 //!
 //! Everything else is refused by the name of its method.
 
@@ -16,6 +17,7 @@ mod bitsandbytes;
 mod config;
 mod int4;
 mod int8;
+pub(super) mod own;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,6 +54,11 @@ pub(super) trait QuantizedTensor: Sync {
         false
     }
 
+    /// Some rows as they are, where they are stored in just this format.
+    fn packed(&self, _: &Range<usize>, _: WeightFormat) -> Option<Result<PackedMatrix, FormatError>> {
+        None
+    }
+
     /// The codes of a row, repacked, and its scales; false if just this row does not fit the format.
     fn repack(&self, row: usize, codes: &mut [u8], scales: &mut [u8]) -> bool;
 
@@ -68,6 +75,9 @@ pub(super) fn pack(
 ) -> Result<(PackedMatrix, Option<String>), WeightError> {
     let failed =
         |fault| WeightError::Format { tensor: tensor.to_owned(), source: moved_down(fault, rows.start) };
+    if let Some(packed) = stored.packed(rows, format) {
+        return packed.map(|matrix| (matrix, None)).map_err(failed);
+    }
     let reason = match stored.format() {
         Ok(fits) if same_codes(fits, format) => return repack(stored, rows, format).map_err(failed),
         Ok(fits) => format!("{format} was asked for, not {fits}"),
@@ -150,7 +160,10 @@ impl Checkpoint {
         }
         let parts = Parts { checkpoint: self, tensor, found };
         let quantized: Option<Box<dyn QuantizedTensor>> = match found.info.dtype {
-            Dtype::U8 => bitsandbytes::FourBits::find(&parts)?.map(|found| Box::new(found) as _),
+            Dtype::U8 => match own::Own::find(&parts)? {
+                Some(found) => Some(Box::new(found) as _),
+                None => bitsandbytes::FourBits::find(&parts)?.map(|found| Box::new(found) as _),
+            },
             Dtype::I8 => int8::Int8::find(&parts)?.map(|found| Box::new(found) as _),
             Dtype::I32 => int4::Int4::find(&parts)?.map(|found| Box::new(found) as _),
             _ => None,

@@ -1,6 +1,7 @@
 //! Checkpoints made on the spot: whole ones, ones in shards, and every way of being broken.
 
 mod broken;
+mod export;
 mod mutation;
 mod quantized;
 mod weights;
