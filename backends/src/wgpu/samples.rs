@@ -63,3 +63,58 @@ pub(crate) fn tables(
     }
     Ok((records, lists))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampling::Sampling;
+    use crate::{LogitRows, SequenceStep};
+
+    fn sequence(tokens: Tokens, sample: Option<Sampling>) -> SequenceStep {
+        SequenceStep { tokens, start: 7, pages: vec![], logits: LogitRows::None, sample }
+    }
+
+    /// Three sequences: one draws nothing, one is greedy, one has everything.
+    fn batch() -> (Batch, BatchLayout) {
+        let all = Sampling {
+            temperature: 0.5,
+            presence_penalty: 0.1,
+            bias: vec![(9, 1.0), (2, -1.0), (9, 0.5)],
+            history: vec![4, 1, 4],
+            ..Sampling::greedy()
+        };
+        let sequences = vec![
+            sequence(Tokens::Ids(vec![1, 2]), None),
+            sequence(Tokens::Sampled(0), Some(Sampling::greedy())),
+            sequence(Tokens::Sampled(1), Some(all)),
+        ];
+        let layout = BatchLayout {
+            sequence: vec![0, 0, 1, 2],
+            position: vec![7, 8, 7, 7],
+            first_row: vec![0, 2, 3, 4],
+            selected: vec![2, 3],
+            first_selected: vec![0, 0, 1, 2],
+        };
+        (Batch { sequences, inputs: vec![] }, layout)
+    }
+
+    #[test]
+    fn records_name_their_rows_and_lists_are_sorted_and_counted() {
+        let (batch, layout) = batch();
+        let (records, lists) = tables(&batch, &layout, 4).unwrap();
+        assert_eq!(records.iter().map(|r| r.row).collect::<Vec<_>>(), [u32::MAX, 0, 1]);
+        assert_eq!([records[1].token_row, records[2].token_row], [2, 3]);
+        // Without penalties nobody asks what was drawn before.
+        assert_eq!([records[1].sampled_row, records[2].sampled_row], [u32::MAX, 3]);
+        assert_eq!(lists, [[2, (-1f32).to_bits()], [9, 1.5f32.to_bits()], [1, 1], [4, 2]]);
+        let all = &records[2];
+        assert_eq!([all.first_bias, all.biases, all.first_history, all.histories], [0, 2, 2, 2]);
+        assert_eq!(all.uniform.to_bits(), uniform(0, 8).to_bits());
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_refused() {
+        let (batch, layout) = batch();
+        assert!(tables(&batch, &layout, 3).is_err());
+    }
+}

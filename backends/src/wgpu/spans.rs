@@ -23,13 +23,12 @@ const ENTRY_BYTES: u64 = 16;
 
 /// Bytes of the table in the largest step.
 pub(super) fn bytes(plan: &Plan, options: &PrepareOptions) -> u64 {
-    if plan.caches.is_empty() {
-        return 0;
-    }
     let (rows, sequences) = (options.limits.rows as u64, options.limits.sequences as u64);
     // Rows are in tiles or single; each sequence may leave a tile unfilled.
     let tiles = TILES.iter().map(|tile| rows / *tile as u64 + sequences).sum::<u64>();
-    let pages = (4 * sequences).saturating_mul(options.cache.pages as u64);
+    // The entries are written for plans without attention as well, whose sequences have no pages.
+    let pages = if plan.caches.is_empty() { 0 } else { options.cache.pages as u64 };
+    let pages = (4 * sequences).saturating_mul(pages);
     (ENTRY_BYTES * (rows + tiles)).saturating_add(pages)
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct StepCounts {
     pub(crate) tiles16: u32,
     pub(crate) tiles32: u32,
     pub(crate) tiles64: u32,
+    /// Sequences whose draw is not greedy, which kernels do not ask for.
+    pub(crate) warm: u32,
+    pub(crate) padding: [u32; 3],
 }
 
 /// A table that the host writes. All are arrays of u32 unless the text says otherwise.
@@ -231,6 +234,8 @@ impl Tables {
             selected: layout.selected.len() as u32,
             sequences: batch.sequences.len() as u32,
             longest: (0..batch.sequences.len()).map(|s| layout.context(s)).max().unwrap_or(0) as u32,
+            warm: records.iter().filter(|record| record.temperature > 0.0).count() as u32,
+            padding: [0; 3],
             ..spans
         };
         queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&counts));

@@ -42,8 +42,17 @@ pub(super) fn sample(build: &mut Build<'_>, op: &plan::Sample) -> Result<(), Bac
     let chunks = vocabulary.div_ceil(CHUNK);
     let work_words = NOTES + CHUNK_NOTES * chunks;
     let sequences = build.options.limits.sequences as u64;
+    let kept = 4 * u64::from(vocabulary) * sequences;
+    if kept > build.capabilities().binding {
+        return Err(BackendError::Unsupported {
+            device: build.gpu.open.name.clone(),
+            what: format!(
+                "{sequences} draws from {vocabulary} tokens in one step; prepare for fewer sequences"
+            ),
+        });
+    }
     let work = build.scratch("notes on draws", 4 * u64::from(work_words) * sequences)?;
-    let adjusted = build.scratch("adjusted logits", 4 * u64::from(vocabulary) * sequences)?;
+    let adjusted = build.scratch("adjusted logits", kept)?;
     let params = Params {
         vocabulary,
         first: logits.first,
@@ -82,7 +91,7 @@ pub(super) fn sample(build: &mut Build<'_>, op: &plan::Sample) -> Result<(), Bac
             Binding::Read(adjusted.clone()),
             Binding::ReadWrite(work.clone()),
         ],
-        groups: Box::new(move |counts| spread(counts.sequences * chunks)),
+        groups: Box::new(move |counts| spread(if counts.warm > 0 { counts.sequences * chunks } else { 0 })),
     };
     let draw = Dispatch {
         kernel: kernel("sample/draw"),
