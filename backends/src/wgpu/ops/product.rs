@@ -44,8 +44,9 @@ pub(super) struct Params {
     pub(super) slots: u32,
     pub(super) expert_rows: u32,
     pub(super) input_slots: u32,
-    /// A vector of three begins at a multiple of 16 bytes and takes as many.
-    pub(super) padding: [u32; 7],
+    pub(super) experts: u32,
+    pub(super) tiles_at: u32,
+    pub(super) order_at: u32,
 }
 
 impl Params {
