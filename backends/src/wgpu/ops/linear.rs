@@ -12,13 +12,12 @@ use crate::wgpu::weights::{DeviceMatrix, Shard};
 use crate::{BackendError, plan};
 
 /// Rows of activations that the streaming kernel takes at once.
-const AT_ONCE: [u32; 4] = [1, 2, 4, 8];
-/// Up to so many rows the matrix is streamed once; more go through tiles.
-const FEW: u32 = AT_ONCE[AT_ONCE.len() - 1];
+const AT_ONCE: [u32; 4] = [1, 2, 4, MOST_AT_ONCE];
+const MOST_AT_ONCE: u32 = 8;
 /// Rows and columns of a tile of results.
-const TILE: u32 = 64;
+pub(super) const TILE: u32 = 64;
 /// Likewise on matrix units, and the workgroup memory that a tile takes.
-const UNITS_TILE: u32 = 128;
+pub(super) const UNITS_TILE: u32 = 128;
 const UNITS_MEMORY: u32 = 29 << 10;
 /// Invocations of a workgroup on matrix units, in subgroups of 32.
 const UNITS_INVOCATIONS: u32 = 256;
@@ -27,20 +26,24 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
     let matrix = build.matrix(op.matrix).clone();
     let count = Count::of(&build.shape(op.input.value));
     let most = count.most(&build.options.limits);
-    let units = most > FEW && has_matrix_units(build.capabilities(), matrix.format);
+    let few = few(build.capabilities());
+    let units = most > few && has_matrix_units(build.capabilities(), matrix.format);
     let x = activations(build, op.input, matrix.format)?;
     // A copy of its own, since few rows keep theirs as f32.
-    let x_half = if units { Some(pack(build, op.input, true, |rows| rows > FEW)?) } else { None };
+    let x_half = if units { Some(pack(build, op.input, true, move |rows| rows > few)?) } else { None };
     for shard in &matrix.shards {
         let product = Product::new(build, op, &matrix, shard, &x, count);
         let mut below = 0;
         for at_once in AT_ONCE {
+            // The largest kernel goes over the matrix again for each further handful of rows.
+            let up_to = if at_once == MOST_AT_ONCE { few } else { at_once };
             if most > below {
                 let shape = MatvecShape::usual(build.capabilities(), matrix.format, at_once);
                 let kernel = matvec_kernel(matrix.format, at_once, shape, build.capabilities());
                 let blocks = matvec_blocks(shape, shard.rows);
-                product
-                    .dispatch(build, kernel, move |rows| (rows > below && rows <= at_once).then_some(blocks));
+                product.dispatch(build, kernel, move |rows| {
+                    (rows > below && rows <= up_to).then(|| blocks * rows.div_ceil(at_once))
+                });
             }
             below = at_once;
         }
@@ -48,16 +51,21 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
             let product = Product::new(build, op, &matrix, shard, x_half, count);
             let across = shard.rows.div_ceil(UNITS_TILE);
             product.dispatch(build, units_kernel(matrix.format), move |rows| {
-                (rows > FEW).then(|| rows.div_ceil(UNITS_TILE) * across)
+                (rows > few).then(|| rows.div_ceil(UNITS_TILE) * across)
             });
-        } else if most > FEW {
+        } else if most > few {
             let across = shard.rows.div_ceil(TILE);
             product.dispatch(build, tiles_kernel(matrix.format), move |rows| {
-                (rows > FEW).then(|| rows.div_ceil(TILE) * across)
+                (rows > few).then(|| rows.div_ceil(TILE) * across)
             });
         }
     }
     Ok(())
+}
+
+/// Up to so many rows the matrix is streamed; more go through tiles, which a few rows would leave nearly empty.
+const fn few(capabilities: &Capabilities) -> u32 {
+    if capabilities.coop || capabilities.software { 2 * MOST_AT_ONCE } else { 4 * MOST_AT_ONCE }
 }
 
 /// The product with one shard: what does not depend on the kernel.
@@ -125,16 +133,16 @@ impl Product {
     }
 }
 
-fn tiles_kernel(format: WeightFormat) -> Kernel {
+pub(super) fn tiles_kernel(format: WeightFormat) -> Kernel {
     Kernel::new("linear/tiles").with(Codes::of(format).feature)
 }
 
-fn units_kernel(format: WeightFormat) -> Kernel {
+pub(super) fn units_kernel(format: WeightFormat) -> Kernel {
     Kernel::new("linear/matrix_units").with(Codes::of(format).feature)
 }
 
 /// Whether many rows go through matrix units: f32 matrices may not be rounded to f16, and the whole numbers of w8a8 need none.
-fn has_matrix_units(capabilities: &Capabilities, format: WeightFormat) -> bool {
+pub(super) fn has_matrix_units(capabilities: &Capabilities, format: WeightFormat) -> bool {
     capabilities.coop
         && capabilities.subgroups == Some((32, 32))
         && capabilities.workgroup_memory >= UNITS_MEMORY

@@ -1,6 +1,9 @@
 //! What all products with weight matrices share: the parameters of their kernels, activations as the kernels want them, and the
 //! shapes that the streaming kernel comes in.
 
+use std::env;
+use std::sync::OnceLock;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::elementwise::{Rounding, quantize_rows};
@@ -41,8 +44,9 @@ pub(super) struct Params {
     pub(super) slots: u32,
     pub(super) expert_rows: u32,
     pub(super) input_slots: u32,
-    /// A vector of three begins at a multiple of 16 bytes and takes as many.
-    pub(super) padding: [u32; 7],
+    pub(super) experts: u32,
+    pub(super) tiles_at: u32,
+    pub(super) order_at: u32,
 }
 
 impl Params {
@@ -248,6 +252,9 @@ pub(crate) struct MatvecShape {
     pub(crate) unroll: u32,
 }
 
+/// Names a shape by its place in [`SHAPES`], for benchmarks; what is no such place names none.
+const SHAPE_VARIABLE: &str = "INGLE_WGPU_MATVEC";
+
 /// What an autotuner may choose from.
 pub(crate) const SHAPES: &[MatvecShape] = &[
     MatvecShape { lanes: 32, teams: 4, tall: false, unroll: 4 },
@@ -263,8 +270,13 @@ pub(crate) const SHAPES: &[MatvecShape] = &[
 ];
 
 impl MatvecShape {
-    /// What is used where nobody has measured.
+    /// What is used where nobody has measured, unless somebody forces a shape to measure it.
     pub(crate) fn usual(capabilities: &Capabilities, format: WeightFormat, rows: u32) -> Self {
+        static FORCED: OnceLock<Option<usize>> = OnceLock::new();
+        let forced = FORCED.get_or_init(|| env::var(SHAPE_VARIABLE).ok()?.parse().ok());
+        if let Some(shape) = forced.and_then(|index| SHAPES.get(index)) {
+            return *shape;
+        }
         if capabilities.software {
             return Self { lanes: 8, teams: 8, tall: false, unroll: 1 };
         }
