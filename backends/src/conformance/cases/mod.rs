@@ -15,7 +15,7 @@ mod sequences;
 use super::case::Case;
 use super::case::{CaseSpec, Group};
 use super::random::Random;
-use crate::format::{ActivationScale, Int8Group, WeightFormat};
+use crate::format::{ActivationScale, Int4Group, Int8Group, WeightFormat};
 use crate::plan::PlanError;
 
 /// All cases of a group. Misuse is not made of cases; see its own file.
@@ -43,7 +43,7 @@ pub(super) fn small_conversation(random: &mut Random) -> Result<Case, PlanError>
 }
 
 /// Every weight format. The static scale makes activations beyond ±6.35 clamp, which some do.
-const FORMATS: [WeightFormat; 9] = [
+const FORMATS: [WeightFormat; 12] = [
     WeightFormat::F32,
     WeightFormat::F16,
     WeightFormat::Bf16,
@@ -51,6 +51,9 @@ const FORMATS: [WeightFormat; 9] = [
     WeightFormat::Int8(Int8Group::G64),
     WeightFormat::Int8(Int8Group::G128),
     WeightFormat::Nf4,
+    WeightFormat::Int4(Int4Group::G32),
+    WeightFormat::Int4(Int4Group::G64),
+    WeightFormat::Int4(Int4Group::G128),
     WeightFormat::W8a8(ActivationScale::PerToken),
     WeightFormat::W8a8(ActivationScale::PerTensor(0.05)),
 ];
