@@ -105,9 +105,7 @@ pub fn speed(
         sequences.read(runner, workload.prompt, workload.chunk)?;
         let read = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        for _ in 0..workload.generate {
-            sequences.write(runner)?;
-        }
+        sequences.write_many(runner, workload.generate)?;
         let written = start.elapsed().as_secs_f64();
         if run > 0 {
             prefill.push((workload.prompt * workload.batch) as f64 / read);
@@ -192,12 +190,56 @@ impl Sequences {
         self.step(runner, tokens, true)
     }
 
+    /// Writes tokens in every sequence; where the runner queues, each step is submitted before the last one's tokens are read, as the
+    /// engine does.
+    fn write_many(&mut self, runner: &mut dyn Runner, count: usize) -> Result<(), BackendError> {
+        if !runner.queues() {
+            return (0..count).try_for_each(|_| self.write(runner));
+        }
+        let mut ahead = None;
+        for written in 0..count {
+            let token = |(sequence, last): (usize, &u32)| match written {
+                0 => Tokens::Ids(vec![*last]),
+                _ => Tokens::Sampled(sequence as u32),
+            };
+            let tokens = self.last.iter().enumerate().map(token).collect();
+            let batch = self.batch(tokens, true);
+            let submitted = runner.submit(&batch)?;
+            if let Some(ticket) = ahead.replace(submitted) {
+                runner.collect(ticket)?;
+            }
+        }
+        match ahead {
+            Some(ticket) => {
+                let output = runner.collect(ticket)?;
+                self.take(output);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn step(
         &mut self,
         runner: &mut dyn Runner,
         tokens: Vec<Tokens>,
         sample: bool,
     ) -> Result<(), BackendError> {
+        let batch = self.batch(tokens, sample);
+        let output = runner.step(&batch)?;
+        self.take(output);
+        Ok(())
+    }
+
+    /// Keeps the tokens that were drawn.
+    fn take(&mut self, output: StepOutput) {
+        for (last, token) in self.last.iter_mut().zip(output.tokens) {
+            *last = token.unwrap_or(*last);
+        }
+    }
+
+    /// A step that adds these tokens, which then count as done.
+    fn batch(&mut self, tokens: Vec<Tokens>, sample: bool) -> Batch {
         let added = tokens.first().map_or(0, Tokens::len);
         let needed = (self.done + added).div_ceil(self.page_tokens);
         let step = |(tokens, pages): (Tokens, &Vec<u32>)| SequenceStep {
@@ -208,12 +250,8 @@ impl Sequences {
             sample: sample.then(Sampling::greedy),
         };
         let sequences = tokens.into_iter().zip(&self.pages).map(step).collect();
-        let StepOutput { tokens, .. } = runner.step(&Batch { sequences, inputs: vec![] })?;
-        for (last, token) in self.last.iter_mut().zip(tokens) {
-            *last = token.unwrap_or(*last);
-        }
         self.done += added;
-        Ok(())
+        Batch { sequences, inputs: vec![] }
     }
 }
 

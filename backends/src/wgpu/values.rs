@@ -45,12 +45,12 @@ impl DeviceValues {
         let memory = MemoryPlan::new(plan, limits);
         let largest = memory.buffers.iter().copied().max().unwrap_or(0);
         if largest > gpu.capabilities.binding {
-            return Err(BackendError::Unsupported {
+            return Err(BackendError::OutOfMemory {
                 device: gpu.open.name.clone(),
-                what: format!(
-                    "steps of {} rows: a value takes {largest} bytes and a kernel sees at most {}; prepare for fewer rows",
-                    limits.rows, gpu.capabilities.binding
-                ),
+                what: format!("a value of steps of {} rows", limits.rows),
+                needed: largest,
+                available: gpu.capabilities.binding,
+                advice: "a kernel sees no more at once; prepare for fewer rows".to_owned(),
             });
         }
         let buffer = |bytes: u64| gpu.open.buffer("activations", bytes, STORAGE);

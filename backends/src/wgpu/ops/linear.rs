@@ -38,7 +38,7 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
             // The largest kernel goes over the matrix again for each further handful of rows.
             let up_to = if at_once == MOST_AT_ONCE { few } else { at_once };
             if most > below {
-                let shape = MatvecShape::usual(build.capabilities(), matrix.format, at_once);
+                let shape = MatvecShape::usual(build.capabilities(), matrix.format, at_once, shard.rows);
                 let kernel = matvec_kernel(matrix.format, at_once, shape, build.capabilities());
                 let blocks = matvec_blocks(shape, shard.rows);
                 product.dispatch(build, kernel, move |rows| {
@@ -197,8 +197,10 @@ pub(super) fn variants() -> Vec<Kernel> {
         }
         for device in kinds_of_devices() {
             for at_once in AT_ONCE {
-                let shape = MatvecShape::usual(&device, format, at_once);
-                kernels.push(matvec_kernel(format, at_once, shape, &device));
+                for features in [1, u32::MAX] {
+                    let shape = MatvecShape::usual(&device, format, at_once, features);
+                    kernels.push(matvec_kernel(format, at_once, shape, &device));
+                }
             }
         }
     }

@@ -259,6 +259,9 @@ pub(crate) struct MatvecShape {
 /// Names a shape by its place in [`SHAPES`], for benchmarks; what is no such place names none.
 const SHAPE_VARIABLE: &str = "INGLE_WGPU_MATVEC";
 
+/// Rows of a matrix from which one subgroup to a team has enough to do.
+const MANY_FEATURES: u32 = 1 << 16;
+
 /// What an autotuner may choose from.
 pub(crate) const SHAPES: &[MatvecShape] = &[
     MatvecShape { lanes: 32, teams: 4, tall: false, unroll: 4 },
@@ -271,11 +274,15 @@ pub(crate) const SHAPES: &[MatvecShape] = &[
     MatvecShape { lanes: 128, teams: 1, tall: false, unroll: 2 },
     MatvecShape { lanes: 16, teams: 8, tall: false, unroll: 2 },
     MatvecShape { lanes: 8, teams: 8, tall: false, unroll: 1 },
+    MatvecShape { lanes: 128, teams: 1, tall: false, unroll: 4 },
+    MatvecShape { lanes: 256, teams: 1, tall: false, unroll: 2 },
+    MatvecShape { lanes: 256, teams: 1, tall: false, unroll: 1 },
+    MatvecShape { lanes: 128, teams: 2, tall: false, unroll: 2 },
 ];
 
 impl MatvecShape {
     /// What is used where nobody has measured, unless somebody forces a shape to measure it.
-    pub(crate) fn usual(capabilities: &Capabilities, format: WeightFormat, rows: u32) -> Self {
+    pub(crate) fn usual(capabilities: &Capabilities, format: WeightFormat, rows: u32, features: u32) -> Self {
         static FORCED: OnceLock<Option<usize>> = OnceLock::new();
         let forced = FORCED.get_or_init(|| env::var(SHAPE_VARIABLE).ok()?.parse().ok());
         if let Some(shape) = forced.and_then(|index| SHAPES.get(index)) {
@@ -283,6 +290,10 @@ impl MatvecShape {
         }
         if capabilities.software {
             return Self { lanes: 8, teams: 8, tall: false, unroll: 1 };
+        }
+        if rows == 1 && features < MANY_FEATURES {
+            // Measured on an H200: a matrix of so few rows keeps all of a large device busy only if many lanes share each row.
+            return Self { lanes: 128, teams: 2, tall: false, unroll: 2 };
         }
         // Several rows of activations need their sums in registers; codes of few bytes need more of them under way.
         let unroll = match (rows, Codes::of(format).bytes) {
