@@ -65,12 +65,12 @@ impl DeviceCache {
         let bytes = (page as u64).saturating_mul(pages as u64);
         let most = gpu.capabilities.binding.min(gpu.capabilities.buffer);
         if bytes > most {
-            let fit = most.checked_div(page as u64).unwrap_or(0);
-            return Err(BackendError::Unsupported {
+            return Err(BackendError::OutOfMemory {
                 device: gpu.open.name.clone(),
-                what: format!(
-                    "a cache of {pages} pages: a layer's keys take {bytes} bytes and a kernel sees at most {most}; {fit} pages would do"
-                ),
+                what: format!("{what}, {pages} pages in one binding,"),
+                needed: bytes,
+                available: most,
+                advice: format!("{} pages would fit", most.checked_div(page as u64).unwrap_or(0)),
             });
         }
         Ok(Region::whole(gpu.open.buffer(what, bytes, STORAGE)?))

@@ -106,12 +106,7 @@ impl Codes {
 
     /// How many cover a row.
     pub(super) fn steps(self, cols: u32) -> u32 {
-        // Rows of both operands are padded with zeros, so that all can be read.
-        if self.feature == "w_w8a8" {
-            cols.next_multiple_of(64) / self.width
-        } else {
-            cols.div_ceil(self.width)
-        }
+        cols.div_ceil(self.width)
     }
 }
 
@@ -178,11 +173,20 @@ pub(super) fn activations(
     let most = Count::of(&shape).most(&build.options.limits);
     let x = build.operand(operand);
     if let WeightFormat::W8a8(scale) = format {
-        let stride = x.width.next_multiple_of(64);
-        let scales = most * (stride / 4);
-        let region =
-            if shape.element == Element::Int8Rows { x.region } else { quantize(build, operand, scale)? };
-        return Ok(Activations { region, first: 0, stride: stride / 8, scales });
+        let quantized = shape.element == Element::Int8Rows;
+        // Rows of codes that are there already may be read from some column on; what is quantised here begins at the first.
+        let (first, width) = if quantized { (x.first, x.stride) } else { (0, x.width) };
+        if !first.is_multiple_of(8) {
+            return Err(BackendError::Unsupported {
+                device: build.gpu.open.name.clone(),
+                what: format!(
+                    "int8 rows read from column {first} on: columns have to begin at a multiple of 8"
+                ),
+            });
+        }
+        let stride = width.next_multiple_of(64);
+        let region = if quantized { x.region } else { quantize(build, operand, scale)? };
+        return Ok(Activations { region, first: first / 8, stride: stride / 8, scales: most * (stride / 4) });
     }
     let aligned = |number: u32| number.is_multiple_of(4);
     if aligned(x.first) && aligned(x.stride) && x.width.is_multiple_of(Codes::of(format).width) {
