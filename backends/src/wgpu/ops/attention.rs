@@ -109,13 +109,14 @@ impl Attention {
 
     /// Rows that are few of their sequence: whole, or in shares that are put together afterwards.
     fn singles(&self, build: &mut Build<'_>) -> Result<(), BackendError> {
+        let subgroup = build.capabilities().subgroups.is_some();
         let head_runs = self.params.group.div_ceil(HEADS);
         let params = Params { head_runs, ..self.params };
         let bytes = bytemuck::bytes_of(&params).to_vec();
         let (runs, heads) = (params.kv_heads * head_runs, params.heads);
         let shares = Shares { runs, window: params.window };
         build.dispatch(Dispatch {
-            kernel: single(self.int8, self.sinks.is_some(), false),
+            kernel: single(subgroup, self.int8, self.sinks.is_some(), false),
             params: bytes.clone(),
             bindings: self.bindings(&self.output, self.sinks.as_ref()),
             groups: Box::new(move |step| {
@@ -127,7 +128,7 @@ impl Attention {
         let bytes_needed = 16 * (1 + u64::from(shares.most_groups()) * u64::from(HEADS) * quads);
         let partials = build.scratch("shares of attention", bytes_needed)?;
         build.dispatch(Dispatch {
-            kernel: single(self.int8, false, true),
+            kernel: single(subgroup, self.int8, false, true),
             params: bytes.clone(),
             bindings: self.bindings(&Binding::ReadWrite(partials.clone()), None),
             groups: Box::new(move |step| {
@@ -189,8 +190,12 @@ impl Shares {
     }
 }
 
-fn single(int8: bool, sinks: bool, split: bool) -> Kernel {
-    Kernel::new("attention/single").with_if(int8, "int8").with_if(sinks, "sinks").with_if(split, "split")
+fn single(subgroup: bool, int8: bool, sinks: bool, split: bool) -> Kernel {
+    Kernel::new("attention/single")
+        .with_if(subgroup, "subgroup")
+        .with_if(int8, "int8")
+        .with_if(sinks, "sinks")
+        .with_if(split, "split")
 }
 
 fn reduce(sinks: bool) -> Kernel {
@@ -209,8 +214,10 @@ fn tile(int8: bool, sinks: bool, aligned: bool, dim: u32) -> Kernel {
 pub(super) fn variants() -> Vec<Kernel> {
     let mut variants = vec![reduce(false), reduce(true)];
     for int8 in [false, true] {
-        variants
-            .extend([(false, false), (true, false), (false, true)].map(|(s, split)| single(int8, s, split)));
+        for subgroup in [false, true] {
+            let kinds = [(false, false), (true, false), (false, true)];
+            variants.extend(kinds.map(|(sinks, split)| single(subgroup, int8, sinks, split)));
+        }
         for sinks in [false, true] {
             for aligned in [false, true] {
                 variants.extend([64, 128, 256].map(|dim| tile(int8, sinks, aligned, dim)));
