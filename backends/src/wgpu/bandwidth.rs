@@ -46,7 +46,6 @@ pub(super) fn read_bandwidth(gpu: &Gpu) -> Result<f64, BackendError> {
 pub(super) struct Reader {
     pipeline: std::sync::Arc<wgpu::ComputePipeline>,
     group: wgpu::BindGroup,
-    pub(super) sums: wgpu::Buffer,
 }
 
 impl Reader {
@@ -56,10 +55,10 @@ impl Reader {
         let step = gpu.open.buffer("no step", 16, uniform)?;
         let sums = gpu.open.buffer("sums", 4 * u64::from(GROUPS), STORAGE)?;
         gpu.open.queue.write_buffer(&params, 0, bytemuck::bytes_of(&[(bytes / 16) as u32, 0, 0, 0]));
-        let bindings = [Binding::Read(source), Binding::ReadWrite(Region::whole(sums.clone()))];
+        let bindings = [Binding::Read(source), Binding::ReadWrite(Region::whole(sums))];
         let pipeline = gpu.open.pipeline(&kernel(), &bindings)?;
         let group = gpu.open.bind_group(&step, params.as_entire_buffer_binding(), &bindings)?;
-        Ok(Self { pipeline, group, sums })
+        Ok(Self { pipeline, group })
     }
 
     /// Reads the buffer so many times and waits.

@@ -60,6 +60,7 @@ impl fmt::Display for KernelTier {
 
 /// What kernels may use on a device in a tier.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "devices have these in any combination")]
 pub(crate) struct Capabilities {
     pub(crate) tier: KernelTier,
     /// The smallest and the largest subgroup that the device may form, where the tier has subgroups.

@@ -8,7 +8,7 @@ use super::gpu::Gpu;
 use super::pace::Pace;
 use super::readback::{Readback, Wanted};
 use super::record::Program;
-use super::tables::{DeviceTable, NOT_FINITE, Tables};
+use super::tables::{DeviceTable, NOT_FINITE, NOT_IN_VOCABULARY, Tables};
 use super::timing::Timing;
 use super::values::{DeviceValues, STORAGE};
 use super::weights::DeviceWeights;
@@ -132,7 +132,7 @@ impl WgpuRunner {
             if *fault & NOT_FINITE != 0 {
                 return Err(BackendError::NotFinite { sequence });
             }
-            if sampled.get(sequence).copied().unwrap_or(false) {
+            if *fault & NOT_IN_VOCABULARY != 0 && sampled.get(sequence).copied().unwrap_or(false) {
                 let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
                 let token = self.drawn.get(sequence).copied().flatten().or_else(|| drawn[sequence]);
                 let token = token.unwrap_or(u32::MAX);

@@ -92,7 +92,7 @@ pub(super) fn cases() -> Vec<CaseSpec> {
     // As large as models have them, and no multiple of anything.
     for name in ["greedy with penalties", "warm", "hot", "top-p", "all filters"] {
         let found = options(70_001).into_iter().find(|(other, _)| *other == name);
-        for (name, options) in found {
+        if let Some((name, options)) = found {
             cases.push(CaseSpec::new(Group::Sample, format!("{name} of 70001"), move |random| {
                 let one = |random: &mut Random| vec![sequence(70_001, 1, &options, random)];
                 let batches = (0..3).map(|_| one(random)).collect();

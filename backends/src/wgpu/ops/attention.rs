@@ -125,7 +125,7 @@ impl Attention {
         });
         let quads = u64::from(2 * params.chunks + 1);
         // Each workgroup leaves sums for its heads.
-        let bytes_needed = 16 * (1 + u64::from(shares.most_groups()) * u64::from(HEADS) * quads);
+        let bytes_needed = 16 * (1 + u64::from(BUSY) * u64::from(HEADS) * quads);
         let partials = build.scratch("shares of attention", bytes_needed)?;
         build.dispatch(Dispatch {
             kernel: single(subgroup, self.int8, false, true),
@@ -183,13 +183,9 @@ impl Shares {
         let busy = BUSY / (step.singles * self.runs).max(1);
         if step.singles == 0 { 0 } else { busy.min(positions.div_ceil(SHARE)).clamp(1, MAX_SHARES) }
     }
-
-    /// The most workgroups that there are where there is more than one share.
-    const fn most_groups(self) -> u32 {
-        BUSY
-    }
 }
 
+#[allow(clippy::fn_params_excessive_bools, reason = "each is a feature of the kernel")]
 fn single(subgroup: bool, int8: bool, sinks: bool, split: bool) -> Kernel {
     Kernel::new("attention/single")
         .with_if(subgroup, "subgroup")

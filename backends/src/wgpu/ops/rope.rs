@@ -2,12 +2,12 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::plan;
 use crate::plan::{RopeId, RopeLayout};
 use crate::wgpu::build::{Binding, Build, DeviceOperand, Dispatch, spread};
 use crate::wgpu::shaders::Kernel;
 use crate::wgpu::tables::angles_of;
 use crate::wgpu::values::Region;
-use crate::{BackendError, plan};
 
 /// Invocations of a workgroup.
 const LANES: u32 = 256;
@@ -24,10 +24,9 @@ struct Params {
     padding: [u32; 2],
 }
 
-pub(super) fn rope(build: &mut Build<'_>, op: &plan::Rope) -> Result<(), BackendError> {
+pub(super) fn rope(build: &mut Build<'_>, op: &plan::Rope) {
     let (input, output) = (build.operand(op.input), build.value(op.output));
     rotate(build, &input, op.rope, output);
-    Ok(())
 }
 
 /// Rotates the heads of an operand into a value of its width.

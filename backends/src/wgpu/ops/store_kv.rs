@@ -4,11 +4,11 @@ use bytemuck::{Pod, Zeroable};
 
 use super::rope;
 use crate::format::CacheFormat;
+use crate::plan;
 use crate::plan::RopeLayout;
 use crate::wgpu::build::{Binding, Build, Dispatch, spread};
 use crate::wgpu::shaders::Kernel;
 use crate::wgpu::tables::{Table, angles_of};
-use crate::{BackendError, plan};
 
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -30,7 +30,7 @@ struct Params {
     padding: [u32; 2],
 }
 
-pub(super) fn store_kv(build: &mut Build<'_>, op: &plan::StoreKv) -> Result<(), BackendError> {
+pub(super) fn store_kv(build: &mut Build<'_>, op: &plan::StoreKv) {
     let (key, value) = (build.operand(op.key), build.operand(op.value));
     let cache = build.cache(op.cache).clone();
     let layout = cache.layout;
@@ -86,9 +86,9 @@ pub(super) fn store_kv(build: &mut Build<'_>, op: &plan::StoreKv) -> Result<(), 
         bindings,
         groups: Box::new(move |step| spread(step.rows * vectors)),
     });
-    Ok(())
 }
 
+#[allow(clippy::fn_params_excessive_bools, reason = "each is a feature of the kernel")]
 fn kernel(int8: bool, rotate: bool, query: bool, merged: bool) -> Kernel {
     Kernel::new("kv/store")
         .with_if(int8, "int8")
