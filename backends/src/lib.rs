@@ -73,6 +73,7 @@ pub mod cpu;
 mod device;
 mod error;
 pub mod format;
+mod load;
 mod pages;
 pub mod plan;
 pub mod sampling;

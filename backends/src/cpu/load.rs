@@ -1,14 +1,9 @@
-//! Loading a plan's weights into memory, a piece at a time, with progress.
+//! A plan's weights in memory.
 
-use std::ops::ControlFlow;
-
-use crate::format::{FormatError, PackedBuilder, PackedMatrix};
-use crate::plan::{Matrix, MatrixPart, Plan, Vector};
-use crate::{BackendError, MatrixRequest, Progress, ProgressFn, WeightError, WeightSource};
-
-/// Rows are asked for until their f32 form would take this many bytes: the source may hold a piece in
-/// that form while it converts it.
-const PIECE_BYTES: usize = 64 << 20;
+use crate::format::{PackedBuilder, PackedMatrix};
+use crate::load::{Loader, PIECE_BYTES, format_error};
+use crate::plan::{Matrix, Plan};
+use crate::{BackendError, ProgressFn, WeightSource};
 
 /// The weights of a plan, in the order of its tables.
 #[derive(Clone, Debug)]
@@ -34,114 +29,40 @@ pub(crate) fn load_weights(
     weights: &dyn WeightSource,
     progress: &mut ProgressFn<'_>,
 ) -> Result<LoadedWeights, BackendError> {
-    let total_bytes = plan
-        .matrices
-        .iter()
-        .map(Matrix::bytes)
-        .chain(plan.vectors.iter().map(|v| 4 * v.len as u64))
-        .fold(0, u64::saturating_add);
-    let mut loader = Loader { weights, progress, done_bytes: 0, total_bytes, piece_bytes: PIECE_BYTES };
-    let loaded = loader.all(plan)?;
+    let mut loader = Loader::new(plan, weights, progress, PIECE_BYTES);
+    let loaded = load_all(&mut loader, plan)?;
     loader.report("weights loaded")?;
     Ok(loaded)
 }
 
-/// What is needed while loading.
-struct Loader<'a, 'p> {
-    weights: &'a dyn WeightSource,
-    progress: &'a mut ProgressFn<'p>,
-    done_bytes: u64,
-    total_bytes: u64,
-    piece_bytes: usize,
+fn load_all(loader: &mut Loader<'_, '_>, plan: &Plan) -> Result<LoadedWeights, BackendError> {
+    let matrices = plan.matrices.iter().map(|m| load_matrix(loader, m)).collect::<Result<_, _>>()?;
+    let vectors = plan.vectors.iter().map(|v| loader.vector(v)).collect::<Result<_, _>>()?;
+    Ok(LoadedWeights { matrices, vectors })
 }
 
-impl Loader<'_, '_> {
-    fn all(&mut self, plan: &Plan) -> Result<LoadedWeights, BackendError> {
-        let matrices = plan.matrices.iter().map(|m| self.matrix(m)).collect::<Result<_, _>>()?;
-        let vectors = plan.vectors.iter().map(|v| self.vector(v)).collect::<Result<_, _>>()?;
-        Ok(LoadedWeights { matrices, vectors })
+fn load_matrix(loader: &mut Loader<'_, '_>, matrix: &Matrix) -> Result<PackedMatrix, BackendError> {
+    let cuts = loader.cuts(matrix);
+    // A matrix that comes in one piece is kept as it comes: it may share a memory-mapped file.
+    if let [cut] = cuts.as_slice() {
+        return loader.piece(matrix, cut.clone());
     }
-
-    fn report(&mut self, doing: &str) -> Result<(), BackendError> {
-        let progress = Progress { doing, done_bytes: self.done_bytes, total_bytes: self.total_bytes };
-        match (self.progress)(&progress) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(BackendError::Cancelled),
-        }
+    let mut builder = PackedBuilder::new(matrix.format, matrix.rows, matrix.cols)?;
+    for (part, rows) in cuts {
+        let piece = loader.piece(matrix, (part, rows))?;
+        builder.append(&piece).map_err(|source| format_error(part, source))?;
     }
-
-    fn matrix(&mut self, matrix: &Matrix) -> Result<PackedMatrix, BackendError> {
-        let rows_per_piece = (self.piece_bytes / matrix.cols.saturating_mul(4).max(1)).max(1);
-        // A matrix that comes in one piece is kept as it comes: it may share a memory-mapped file.
-        if let [part] = matrix.parts.as_slice()
-            && part.rows <= rows_per_piece
-        {
-            return self.piece(matrix, part, 0, part.rows);
-        }
-        let mut builder = PackedBuilder::new(matrix.format, matrix.rows, matrix.cols)?;
-        for part in &matrix.parts {
-            for first in (0..part.rows).step_by(rows_per_piece) {
-                let rows = rows_per_piece.min(part.rows - first);
-                let piece = self.piece(matrix, part, first, rows)?;
-                builder.append(&piece).map_err(|source| format_error(part, source))?;
-            }
-        }
-        Ok(builder.finish()?)
-    }
-
-    /// `rows` rows of a part, from its row `first` on.
-    fn piece(
-        &mut self,
-        matrix: &Matrix,
-        part: &MatrixPart,
-        first: usize,
-        rows: usize,
-    ) -> Result<PackedMatrix, BackendError> {
-        self.report(&format!("loading {}", part.tensor))?;
-        let wanted =
-            part.first_row.checked_add(first).and_then(|start| Some(start..start.checked_add(rows)?));
-        let Some(wanted) = wanted else {
-            let source = FormatError::TooLarge { rows: usize::MAX, cols: matrix.cols };
-            return Err(format_error(part, source));
-        };
-        let request =
-            MatrixRequest { tensor: &part.tensor, rows: wanted, cols: matrix.cols, format: matrix.format };
-        let piece = self.weights.matrix(&request)?;
-        if (piece.rows(), piece.cols(), piece.format()) != (rows, matrix.cols, matrix.format) {
-            let found = format!("{}×{} in {}", piece.rows(), piece.cols(), piece.format());
-            let expected = format!("{rows}×{} in {}", matrix.cols, matrix.format);
-            return Err(WeightError::Shape { tensor: part.tensor.clone(), found, expected }.into());
-        }
-        self.done_bytes = self.done_bytes.saturating_add(piece.bytes() as u64);
-        Ok(piece)
-    }
-
-    fn vector(&mut self, vector: &Vector) -> Result<Vec<f32>, BackendError> {
-        let mut values = Vec::new();
-        for (tensor, len) in &vector.parts {
-            self.report(&format!("loading {tensor}"))?;
-            let part = self.weights.vector(tensor, *len)?;
-            if part.len() != *len {
-                let (found, expected) = (part.len().to_string(), len.to_string());
-                return Err(WeightError::Shape { tensor: tensor.clone(), found, expected }.into());
-            }
-            self.done_bytes = self.done_bytes.saturating_add(4 * *len as u64);
-            values.extend(part);
-        }
-        Ok(values)
-    }
-}
-
-fn format_error(part: &MatrixPart, source: FormatError) -> BackendError {
-    WeightError::Format { tensor: part.tensor.clone(), source }.into()
+    Ok(builder.finish()?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::format::WeightFormat;
-    use crate::plan::PlanBuilder;
-    use crate::{WeightMap, no_progress};
+    use crate::plan::{MatrixPart, PlanBuilder, Vector};
+    use crate::{MatrixRequest, Progress, WeightError, WeightMap, no_progress};
 
     fn counting(rows: usize, cols: usize, from: f32) -> Vec<f32> {
         (0..rows * cols).map(|i| from + i as f32).collect()
@@ -175,14 +96,9 @@ mod tests {
                 doing.push((p.doing.to_owned(), p.done_bytes));
                 ControlFlow::Continue(())
             };
-            let mut loader = Loader {
-                weights: &weights,
-                progress: &mut progress,
-                done_bytes: 0,
-                total_bytes: 72,
-                piece_bytes,
-            };
-            let loaded = loader.all(&plan).unwrap();
+            let mut loader = Loader::new(&plan, &weights, &mut progress, piece_bytes);
+            assert_eq!(loader.total_bytes, 72);
+            let loaded = load_all(&mut loader, &plan).unwrap();
             assert_eq!(loader.done_bytes, 72);
             assert_eq!(loaded.bytes(), 72);
             let mut rows = vec![0.0; 15];

@@ -149,13 +149,18 @@ fn takes_over(plan: &Plan, op: &Op, node: usize, last_use: &[usize]) -> Option<(
 }
 
 impl Plan {
-    /// Bytes of weights, cache and activations, before any of them is allocated.
-    pub fn footprint(&self, cache: &CacheOptions, limits: &BatchLimits) -> Footprint {
+    /// Bytes of all matrices and vectors.
+    pub fn weight_bytes(&self) -> u64 {
         let matrices = self.matrices.iter().map(super::Matrix::bytes);
         let vectors = self.vectors.iter().map(|v| 4 * v.len as u64);
+        matrices.chain(vectors).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of weights, cache and activations, before any of them is allocated.
+    pub fn footprint(&self, cache: &CacheOptions, limits: &BatchLimits) -> Footprint {
         let page = self.caches.iter().map(|c| c.layout(cache).bytes_per_page() as u64);
         Footprint {
-            weights: matrices.chain(vectors).fold(0, u64::saturating_add),
+            weights: self.weight_bytes(),
             cache: page.fold(0, u64::saturating_add).saturating_mul(cache.pages as u64),
             activations: MemoryPlan::new(self, limits).bytes(),
         }

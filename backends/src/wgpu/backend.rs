@@ -343,7 +343,7 @@ impl Backend for WgpuBackend {
             super::ops::prepare(&mut build, &node.op)?;
         }
         let planned = build.planned;
-        let total = plan.footprint(&options.cache, &options.limits).weights;
+        let total = plan.weight_bytes();
         let mut compiled = |done: usize, of: usize| {
             let doing = format!("compiling kernels, {done} of {of}");
             match progress(&Progress { doing: &doing, done_bytes: total, total_bytes: total }) {

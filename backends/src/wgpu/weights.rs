@@ -4,19 +4,15 @@
 //! `vec4<u32>` may be read; what is added is zero. Its rows are cut into shards, each a buffer of codes and one of scales, none
 //! larger than the device binds.
 
-use std::ops::ControlFlow;
-
 use super::gpu::Gpu;
 use super::values::{Region, STORAGE};
 use crate::format::{PackedMatrix, WeightFormat};
-use crate::plan::{Matrix, MatrixPart, Plan, Vector};
-use crate::{BackendError, MatrixRequest, Progress, ProgressFn, WeightError, WeightSource};
+use crate::load::{Loader, PIECE_BYTES};
+use crate::plan::{Matrix, Plan, Vector};
+use crate::{BackendError, ProgressFn, WeightSource};
 
 /// Bytes that the beginning of a row is a multiple of.
 const QUAD: usize = 16;
-/// Rows are asked for until their f32 form would take this many bytes: the source may hold a piece in that form while it
-/// converts it.
-const PIECE_BYTES: usize = 64 << 20;
 /// Bytes handed to the queue before it is made to finish with them, so that what is on its way to the device stays small.
 const IN_FLIGHT: u64 = 256 << 20;
 
@@ -164,40 +160,27 @@ impl DeviceWeights {
         weights: &dyn WeightSource,
         progress: &mut ProgressFn<'_>,
     ) -> Result<Self, BackendError> {
-        let matrices = plan.matrices.iter().map(Matrix::bytes);
-        let vectors = plan.vectors.iter().map(|v| 4 * v.len as u64);
-        let total_bytes = matrices.chain(vectors).fold(0, u64::saturating_add);
-        let mut loader = Loader { gpu, weights, progress, done_bytes: 0, total_bytes, in_flight: 0 };
-        let matrices = plan.matrices.iter().map(|m| loader.matrix(m)).collect::<Result<_, _>>()?;
-        let vectors = plan.vectors.iter().map(|v| loader.vector(v)).collect::<Result<_, _>>()?;
-        loader.flush()?;
-        loader.report("weights loaded")?;
+        let loader = Loader::new(plan, weights, progress, PIECE_BYTES);
+        let mut upload = Upload { gpu, loader, in_flight: 0 };
+        let matrices = plan.matrices.iter().map(|m| upload.matrix(m)).collect::<Result<_, _>>()?;
+        let vectors = plan.vectors.iter().map(|v| upload.vector(v)).collect::<Result<_, _>>()?;
+        upload.flush()?;
+        upload.loader.report("weights loaded")?;
         Ok(Self { matrices, vectors })
     }
 }
 
-/// What is needed while loading.
-struct Loader<'a, 'p> {
+/// Weights on their way to the device.
+struct Upload<'a, 'p> {
     gpu: &'a Gpu,
-    weights: &'a dyn WeightSource,
-    progress: &'a mut ProgressFn<'p>,
-    done_bytes: u64,
-    total_bytes: u64,
+    loader: Loader<'a, 'p>,
+    /// Bytes handed to the queue since it was last waited for.
     in_flight: u64,
 }
 
-impl Loader<'_, '_> {
-    fn report(&mut self, doing: &str) -> Result<(), BackendError> {
-        let progress = Progress { doing, done_bytes: self.done_bytes, total_bytes: self.total_bytes };
-        match (self.progress)(&progress) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(BackendError::Cancelled),
-        }
-    }
-
+impl Upload<'_, '_> {
     /// Counts bytes that were handed to the queue, and waits for it where they are many.
     fn sent(&mut self, bytes: u64) -> Result<(), BackendError> {
-        self.done_bytes = self.done_bytes.saturating_add(bytes);
         self.in_flight += bytes;
         if self.in_flight >= IN_FLIGHT { self.flush() } else { Ok(()) }
     }
@@ -205,60 +188,25 @@ impl Loader<'_, '_> {
     fn flush(&mut self) -> Result<(), BackendError> {
         self.in_flight = 0;
         let open = &self.gpu.open;
-        let index = open.scoped("weights", self.total_bytes, || open.queue.submit([]))?;
+        let index = open.scoped("weights", self.loader.total_bytes, || open.queue.submit([]))?;
         open.wait(index)
     }
 
     fn matrix(&mut self, matrix: &Matrix) -> Result<DeviceMatrix, BackendError> {
         let room = DeviceMatrix::allocate(self.gpu, matrix)?;
-        let rows_per_piece = (PIECE_BYTES / matrix.cols.saturating_mul(4).max(1)).max(1);
         let mut carry = Carry::default();
         let mut done = 0;
-        for part in &matrix.parts {
-            for first in (0..part.rows).step_by(rows_per_piece) {
-                let rows = rows_per_piece.min(part.rows - first);
-                let piece = self.piece(matrix, part, first, rows)?;
-                room.write(&self.gpu.open.queue, done, &piece, &mut carry);
-                done += rows;
-                self.sent(piece.bytes() as u64)?;
-            }
+        for cut in self.loader.cuts(matrix) {
+            let piece = self.loader.piece(matrix, cut)?;
+            room.write(&self.gpu.open.queue, done, &piece, &mut carry);
+            done += piece.rows();
+            self.sent(piece.bytes() as u64)?;
         }
         Ok(room)
     }
 
-    /// `rows` rows of a part, from its row `first` on.
-    fn piece(
-        &mut self,
-        matrix: &Matrix,
-        part: &MatrixPart,
-        first: usize,
-        rows: usize,
-    ) -> Result<PackedMatrix, BackendError> {
-        self.report(&format!("loading {}", part.tensor))?;
-        let start = part.first_row.saturating_add(first);
-        let wanted = start..start.saturating_add(rows);
-        let request =
-            MatrixRequest { tensor: &part.tensor, rows: wanted, cols: matrix.cols, format: matrix.format };
-        let piece = self.weights.matrix(&request)?;
-        if (piece.rows(), piece.cols(), piece.format()) != (rows, matrix.cols, matrix.format) {
-            let found = format!("{}×{} in {}", piece.rows(), piece.cols(), piece.format());
-            let expected = format!("{rows}×{} in {}", matrix.cols, matrix.format);
-            return Err(WeightError::Shape { tensor: part.tensor.clone(), found, expected }.into());
-        }
-        Ok(piece)
-    }
-
     fn vector(&mut self, vector: &Vector) -> Result<Region, BackendError> {
-        let mut values = Vec::<f32>::new();
-        for (tensor, len) in &vector.parts {
-            self.report(&format!("loading {tensor}"))?;
-            let part = self.weights.vector(tensor, *len)?;
-            if part.len() != *len {
-                let (found, expected) = (part.len().to_string(), len.to_string());
-                return Err(WeightError::Shape { tensor: tensor.clone(), found, expected }.into());
-            }
-            values.extend(part);
-        }
+        let values = self.loader.vector(vector)?;
         let bytes = bytemuck::cast_slice::<_, u8>(&values);
         let buffer = self.gpu.open.buffer("a weight vector", bytes.len() as u64, STORAGE)?;
         self.gpu.open.queue.write_buffer(&buffer, 0, bytes);
