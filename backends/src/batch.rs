@@ -1,9 +1,11 @@
 //! What a step is asked to do, and the check that every batch passes before anything runs.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use crate::CacheOptions;
-use crate::plan::{BatchLimits, Plan, ValueId};
+use crate::plan::{BatchLimits, Plan, Rows, ValueId};
 use crate::sampling::Sampling;
 
 /// The work of one step: any mixture of prompts being read and replies being written.
@@ -65,6 +67,13 @@ pub struct InputRows {
     pub data: Vec<f32>,
 }
 
+impl InputRows {
+    /// Its numbers as indices; whatever is no index becomes one that nothing has.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
+        self.data.iter().map(|x| if x.fract() == 0.0 && *x >= 0.0 { *x as u32 } else { u32::MAX })
+    }
+}
+
 /// Why a batch cannot be run.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BatchError {
@@ -113,6 +122,33 @@ impl BatchLayout {
     /// Number of token rows.
     pub const fn rows(&self) -> usize {
         self.position.len()
+    }
+
+    /// Number of rows of this kind.
+    pub const fn count(&self, rows: Rows) -> usize {
+        match rows {
+            Rows::Tokens => self.rows(),
+            Rows::Selected => self.selected.len(),
+        }
+    }
+
+    /// A sequence's rows among all token rows or among those selected.
+    pub fn rows_of(&self, rows: Rows, sequence: usize) -> Range<usize> {
+        let first = match rows {
+            Rows::Tokens => &self.first_row,
+            Rows::Selected => &self.first_selected,
+        };
+        first[sequence] as usize..first[sequence + 1] as usize
+    }
+
+    /// Those of them whose logits are handed out.
+    pub fn asked_rows(&self, rows: Rows, sequence: usize, asked: LogitRows) -> Range<usize> {
+        let rows = self.rows_of(rows, sequence);
+        match asked {
+            LogitRows::None => rows.end..rows.end,
+            LogitRows::Last => rows.end - 1..rows.end,
+            LogitRows::All => rows,
+        }
     }
 
     /// The positions that the cache holds for a sequence once the step has run.

@@ -12,9 +12,9 @@ use super::simd::{Kernel, Simd, SimdSlices, lines, reserve_lines};
 use super::values::{RowsMut, Values, numbers_mut};
 use super::{Isa, LoadedWeights, elementwise, moe, norm};
 use crate::plan::{
-    Element, Embed, ExpertLinear, Input, Linear, Op, Plan, Rows, Sample, SelectRows, StoreKv, ValueId,
+    Element, Embed, ExpertLinear, Input, Linear, Op, Plan, Sample, SelectRows, StoreKv, ValueId,
 };
-use crate::{BackendError, Batch, BatchLayout, LogitRows, StepOutput, Tap, Tokens};
+use crate::{BackendError, Batch, BatchLayout, StepOutput, Tap, Tokens};
 
 /// All that an operator may look at or write to.
 pub(super) struct Step<'a> {
@@ -86,15 +86,15 @@ impl Step<'_> {
     /// Takes in the rows that the caller supplied; that they are there and complete was checked.
     fn input(&mut self, op: &Input) {
         let rows = self.batch.inputs.iter().find(|input| input.value == op.output);
-        let data = rows.map_or(&[][..], |input| &input.data);
         let mut buffer = self.values.take(op.output);
-        if self.values.shape(op.output).element == Element::Index {
-            // Whatever is no index becomes one that nothing has.
-            let index = |x: &f32| if x.fract() == 0.0 && *x >= 0.0 { *x as u32 } else { u32::MAX };
-            let out = numbers_mut(&mut buffer, data.len());
-            out.iter_mut().zip(data).for_each(|(out, x)| *out = index(x));
-        } else {
-            numbers_mut(&mut buffer, data.len()).copy_from_slice(data);
+        if let Some(rows) = rows {
+            let count = rows.data.len();
+            if self.values.shape(op.output).element == Element::Index {
+                let out = numbers_mut(&mut buffer, count);
+                out.iter_mut().zip(rows.indices()).for_each(|(out, index)| *out = index);
+            } else {
+                numbers_mut(&mut buffer, count).copy_from_slice(&rows.data);
+            }
         }
         self.values.put(op.output, buffer);
     }
@@ -247,7 +247,7 @@ impl Step<'_> {
                 Tokens::Sampled(_) => Some(self.tokens[token_rows.start]),
                 Tokens::Ids(_) => None,
             };
-            let row = self.rows_of(rows_of, sequence).end - 1;
+            let row = self.layout.rows_of(rows_of, sequence).end - 1;
             let position = self.layout.position[token_rows.end - 1] + 1;
             let token = self.scratch.sampler.draw(self.isa, logits.row(row), options, sampled, position);
             match token {
@@ -258,15 +258,6 @@ impl Step<'_> {
         }
         self.values.put(op.output, buffer);
         failed.map_or(Ok(()), Err)
-    }
-
-    /// A sequence's rows among all token rows or among those selected.
-    fn rows_of(&self, rows: Rows, sequence: usize) -> Range<usize> {
-        let first = match rows {
-            Rows::Tokens => &self.layout.first_row,
-            Rows::Selected => &self.layout.first_selected,
-        };
-        first[sequence] as usize..first[sequence + 1] as usize
     }
 
     /// What the step gives to its caller.
@@ -280,12 +271,8 @@ impl Step<'_> {
     fn logits(&self) -> Vec<Vec<f32>> {
         let of_sequence = |(sequence, asked): (usize, &crate::SequenceStep)| {
             let Some(logits) = self.plan.logits else { return vec![] };
-            let rows = self.rows_of(self.plan.values[logits.index()].shape.rows, sequence);
-            match asked.logits {
-                LogitRows::None => vec![],
-                LogitRows::Last => self.row_numbers(logits, rows.end - 1..rows.end),
-                LogitRows::All => self.row_numbers(logits, rows),
-            }
+            let rows = self.plan.values[logits.index()].shape.rows;
+            self.row_numbers(logits, self.layout.asked_rows(rows, sequence, asked.logits))
         };
         self.batch.sequences.iter().enumerate().map(of_sequence).collect()
     }

@@ -22,13 +22,17 @@ impl Default for BatchLimits {
 }
 
 impl BatchLimits {
-    /// The bytes of a value in the largest step.
-    pub fn bytes(&self, shape: &Shape) -> u64 {
-        let rows = match shape.rows {
+    /// Rows of this kind in the largest step.
+    pub const fn rows_of(&self, rows: Rows) -> usize {
+        match rows {
             Rows::Tokens => self.rows,
             Rows::Selected => self.selected,
-        };
-        shape.row_bytes().saturating_mul(rows as u64)
+        }
+    }
+
+    /// The bytes of a value in the largest step.
+    pub fn bytes(&self, shape: &Shape) -> u64 {
+        shape.row_bytes().saturating_mul(self.rows_of(shape.rows) as u64)
     }
 }
 

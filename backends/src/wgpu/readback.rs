@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::runner::Parts;
 use super::tables::DeviceTable;
-use crate::plan::{Element, Rows, ValueId};
-use crate::{BackendError, Batch, BatchLayout, LogitRows, StepOutput, Tap};
+use crate::plan::{Element, ValueId};
+use crate::{BackendError, Batch, BatchLayout, StepOutput, Tap};
 
 /// Buffers that the host reads, used again from step to step.
 pub(super) struct Readback {
@@ -17,7 +17,6 @@ pub(super) struct Readback {
 pub(super) struct Wanted {
     buffer: wgpu::Buffer,
     submission: wgpu::SubmissionIndex,
-    sequences: usize,
     /// For each sequence whether it drew a token.
     draws: Vec<bool>,
     /// Bytes of the faults, the rows of logits of each sequence, and the tapped values.
@@ -97,7 +96,7 @@ impl Readback {
         let logits = (0..sequences).map(|s| logit_rows(parts, batch, layout, s, &mut places)).collect();
         let taps = parts.plan.taps.iter().map(|value| {
             let shape = parts.plan.values[value.index()].shape;
-            let rows = shape.slots * count(shape.rows, layout);
+            let rows = shape.slots * layout.count(shape.rows);
             let region = parts.values.region(*value);
             let place = if shape.element == Element::Int8Rows {
                 // The scales lie behind the codes of the largest step.
@@ -116,7 +115,7 @@ impl Readback {
         // Whether it worked shows when the bytes are asked for.
         buffer.map_async(wgpu::MapMode::Read, .., |_| {});
         let draws = batch.sequences.iter().map(|sequence| sequence.sample.is_some()).collect();
-        Ok(Wanted { buffer, submission, sequences, draws, faults, logits, taps })
+        Ok(Wanted { buffer, submission, draws, faults, logits, taps })
     }
 
     /// Waits for a step and reads what it brought: its results, and the fault of each sequence.
@@ -130,7 +129,7 @@ impl Readback {
         let read = || {
             let bytes = wanted.buffer.get_mapped_range(..).map_err(|error| error.to_string())?;
             let words = |range: &Range<usize>| bytemuck::pod_collect_to_vec::<u8, u32>(&bytes[range.clone()]);
-            let drawn = words(&(0..4 * wanted.sequences));
+            let drawn = words(&(0..4 * wanted.draws.len()));
             let tokens =
                 drawn.iter().zip(&wanted.draws).map(|(token, drew)| drew.then_some(*token)).collect();
             let floats =
@@ -159,24 +158,11 @@ fn logit_rows(
     places: &mut Layout,
 ) -> Range<usize> {
     let asked = batch.sequences[sequence].logits;
-    let Some(logits) = parts.plan.logits.filter(|_| asked != LogitRows::None) else { return 0..0 };
+    let Some(logits) = parts.plan.logits else { return 0..0 };
     let shape = parts.plan.values[logits.index()].shape;
-    let ends = match shape.rows {
-        Rows::Tokens => &layout.first_row,
-        Rows::Selected => &layout.first_selected,
-    };
-    let end = ends[sequence + 1] as usize;
-    let first = if asked == LogitRows::Last { end - 1 } else { ends[sequence] as usize };
+    let rows = layout.asked_rows(shape.rows, sequence, asked);
     let row = 4 * shape.slots * shape.width;
-    places.add(&parts.values.region(logits).buffer, (first * row) as u64, (end - first) * row)
-}
-
-/// Rows of this kind in a step.
-fn count(rows: Rows, layout: &BatchLayout) -> usize {
-    match rows {
-        Rows::Tokens => layout.rows(),
-        Rows::Selected => layout.selected.len(),
-    }
+    places.add(&parts.values.region(logits).buffer, (rows.start * row) as u64, rows.len() * row)
 }
 
 /// A value as the caller gets to see it: numbers, whatever it is made of.
@@ -189,12 +175,7 @@ fn numbers(parts: &Parts, value: ValueId, rows: usize, bytes: &[u8]) -> Vec<f32>
         }
         Element::Int8Rows => {
             let stride = shape.width.next_multiple_of(64);
-            let limits = &parts.options.limits;
-            let most = shape.slots
-                * match shape.rows {
-                    Rows::Tokens => limits.rows,
-                    Rows::Selected => limits.selected,
-                };
+            let most = shape.slots * parts.options.limits.rows_of(shape.rows);
             let scales =
                 bytemuck::pod_collect_to_vec::<u8, f32>(&bytes[most * stride..most * stride + 4 * rows]);
             let codes = bytes.chunks_exact(stride).zip(scales);

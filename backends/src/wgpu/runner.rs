@@ -87,9 +87,7 @@ impl WgpuRunner {
             let shape = self.parts.plan.values[input.value.index()].shape;
             let queue = &self.parts.gpu.open.queue;
             if shape.element == Element::Index {
-                // Whatever is no index becomes one that nothing has.
-                let index = |x: &f32| if x.fract() == 0.0 && *x >= 0.0 { *x as u32 } else { u32::MAX };
-                let indices = input.data.iter().map(index).collect::<Vec<_>>();
+                let indices = input.indices().collect::<Vec<_>>();
                 queue.write_buffer(&region.buffer, 0, bytemuck::cast_slice(&indices));
             } else {
                 queue.write_buffer(&region.buffer, 0, bytemuck::cast_slice(&input.data));

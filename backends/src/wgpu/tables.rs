@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 use super::gpu::Gpu;
 use super::spans;
 use super::values::Region;
-use crate::plan::{Plan, RopeId};
+use crate::plan::{Plan, RopeId, Rows};
 use crate::{BackendError, Batch, BatchLayout, PrepareOptions, Tokens};
 
 /// The uniform `Step` of `shaders/lib/step.wesl`, and what the host derives numbers of workgroups from.
@@ -28,6 +28,16 @@ pub(crate) struct StepCounts {
     /// Sequences whose draw is not greedy, which kernels do not ask for.
     pub(crate) warm: u32,
     pub(crate) padding: [u32; 3],
+}
+
+impl StepCounts {
+    /// Rows of this kind in the step.
+    pub(crate) const fn rows_of(&self, rows: Rows) -> u32 {
+        match rows {
+            Rows::Tokens => self.rows,
+            Rows::Selected => self.selected,
+        }
+    }
 }
 
 /// A table that the host writes. All are arrays of u32 unless the text says otherwise.

@@ -6,16 +6,14 @@ use std::time::Instant;
 
 use super::cache::LayerCache;
 use super::observe::{Nobody, NodeEvent, Observer};
-use super::sample::last_row;
 use super::step::Step;
 use super::values::Values;
 use crate::cpu::LoadedWeights;
 use crate::cpu::tickets::Tickets;
 use crate::pages::check_copies;
-use crate::plan::{BatchLimits, Footprint, Op, Plan, Rows};
+use crate::plan::{BatchLimits, Footprint, Op, Plan};
 use crate::{
-    BackendError, Batch, BatchLayout, CacheOptions, LogitRows, Numerics, PageCopy, Profile, Runner,
-    StepOutput, Tap, Ticket,
+    BackendError, Batch, CacheOptions, Numerics, PageCopy, Profile, Runner, StepOutput, Tap, Ticket,
 };
 
 /// A plan that the oracle carries out.
@@ -154,10 +152,7 @@ impl Runner for ReferenceRunner {
 /// Bytes of all values of the largest step.
 pub(super) fn activation_bytes(plan: &Plan, limits: &BatchLimits) -> u64 {
     let bytes = plan.values.iter().map(|value| {
-        let rows = match value.shape.rows {
-            Rows::Tokens => limits.rows,
-            Rows::Selected => limits.selected,
-        };
+        let rows = limits.rows_of(value.shape.rows);
         let row = (value.shape.slots as u64).saturating_mul(value.shape.width as u64);
         row.saturating_mul(rows as u64).saturating_mul(8)
     });
@@ -173,7 +168,7 @@ fn drawn(step: &Step<'_>) -> Vec<Option<u32>> {
     let sequences = step.batch.sequences.iter().enumerate();
     let token = |(sequence, asked): (usize, &crate::SequenceStep)| {
         let (sample, _) = sample.zip(asked.sample.as_ref())?;
-        let row = last_row(step.values.shape(sample.logits).rows, sequence, step);
+        let row = step.layout.rows_of(step.values.shape(sample.logits).rows, sequence).end - 1;
         step.values.value(sample.output).get(row).map(|token| *token as u32)
     };
     sequences.map(token).collect()
@@ -181,22 +176,10 @@ fn drawn(step: &Step<'_>) -> Vec<Option<u32>> {
 
 /// For each sequence, the rows of logits that it asked for.
 fn logits(step: &Step<'_>) -> Vec<Vec<f32>> {
-    let rows_of = |sequence: usize, asked: LogitRows, first: &[u32]| {
-        let (start, end) = (first[sequence] as usize, first[sequence + 1] as usize);
-        match asked {
-            LogitRows::None => end..end,
-            LogitRows::Last => end - 1..end,
-            LogitRows::All => start..end,
-        }
-    };
-    let first_rows = |rows: Rows, layout: &BatchLayout| match rows {
-        Rows::Tokens => layout.first_row.clone(),
-        Rows::Selected => layout.first_selected.clone(),
-    };
     let of_sequence = |(sequence, asked): (usize, &crate::SequenceStep)| {
         let Some(logits) = step.plan.logits else { return vec![] };
-        let first = first_rows(step.plan.values[logits.index()].shape.rows, step.layout);
-        let rows = rows_of(sequence, asked.logits, &first);
+        let rows = step.plan.values[logits.index()].shape.rows;
+        let rows = step.layout.asked_rows(rows, sequence, asked.logits);
         rows.flat_map(|row| step.values.row(logits, row)).map(|x| *x as f32).collect()
     };
     step.batch.sequences.iter().enumerate().map(of_sequence).collect()

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::step::Step;
-use crate::plan::{Rows, Sample};
+use crate::plan::Sample;
 use crate::sampling::{Sampling, uniform};
 use crate::{BackendError, Tokens};
 
@@ -113,7 +113,7 @@ pub(super) fn sample(op: &Sample, step: &mut Step<'_>) -> Result<(), BackendErro
             Tokens::Sampled(_) => step.tokens.get(first_token_row).copied(),
             Tokens::Ids(_) => None,
         };
-        let row = last_row(rows, sequence, step);
+        let row = step.layout.rows_of(rows, sequence).end - 1;
         let logits = &logits[row * op.logits.width..(row + 1) * op.logits.width];
         let position = step.layout.position[last_token_row] + 1;
         let token = draw(logits, options, sampled, position).ok_or(BackendError::NotFinite { sequence })?;
@@ -121,15 +121,6 @@ pub(super) fn sample(op: &Sample, step: &mut Step<'_>) -> Result<(), BackendErro
     }
     step.values.write(op.output, drawn);
     Ok(())
-}
-
-/// The last row of a sequence that asked for a token.
-pub(super) fn last_row(rows: Rows, sequence: usize, step: &Step<'_>) -> usize {
-    let ends = match rows {
-        Rows::Tokens => &step.layout.first_row,
-        Rows::Selected => &step.layout.first_selected,
-    };
-    ends[sequence + 1] as usize - 1
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::rowwise::{Team, code_words, in_quads, is_selected, per_item, per_row, with_any};
 use crate::format::ActivationScale;
-use crate::plan::{Function, Operand, Rows, Shape, ValueId};
+use crate::plan::{Function, Operand, Shape, ValueId};
 use crate::wgpu::build::{Binding, Build, DeviceOperand, Dispatch};
 use crate::wgpu::shaders::Kernel;
 use crate::wgpu::tables::Table;
@@ -78,11 +78,7 @@ impl Rounding {
     /// Into a value of int8 rows.
     pub(super) fn new(build: &Build<'_>, value: ValueId, scale: ActivationScale) -> Self {
         let shape = build.shape(value);
-        let limits = &build.options.limits;
-        let rows = match shape.rows {
-            Rows::Tokens => limits.rows,
-            Rows::Selected => limits.selected,
-        };
+        let rows = build.options.limits.rows_of(shape.rows);
         Self::into_region(build.value(value), (rows * shape.slots) as u32, scale)
     }
 

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use bytemuck::{Pod, Zeroable};
 
 use super::elementwise::{Rounding, quantize_rows};
+use super::rowwise::is_selected;
 use crate::BackendError;
 use crate::format::{ActivationScale, WeightFormat};
 use crate::plan::{BatchLimits, Element, Operand, Rows, Shape};
@@ -124,26 +125,29 @@ pub(super) struct Activations {
 /// How many rows a value has in a step, slots counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count {
-    selected: bool,
+    kind: Rows,
     pub(super) slots: u32,
 }
 
 impl Count {
     pub(super) fn of(shape: &Shape) -> Self {
-        Self { selected: shape.rows == Rows::Selected, slots: shape.slots as u32 }
+        Self { kind: shape.rows, slots: shape.slots as u32 }
     }
 
     pub(super) fn rows(self, step: &StepCounts) -> u32 {
-        (if self.selected { step.selected } else { step.rows }) * self.slots
+        step.rows_of(self.kind) * self.slots
     }
 
     /// In the largest step.
     pub(super) fn most(self, limits: &BatchLimits) -> u32 {
-        (if self.selected { limits.selected } else { limits.rows }) as u32 * self.slots
+        limits.rows_of(self.kind) as u32 * self.slots
     }
 
     pub(super) const fn flags(self) -> u32 {
-        if self.selected { SELECTED } else { 0 }
+        match self.kind {
+            Rows::Tokens => 0,
+            Rows::Selected => SELECTED,
+        }
     }
 }
 
@@ -217,7 +221,7 @@ pub(super) fn pack(
         width: x.width,
         fours,
         slots: count.slots,
-        selected: u32::from(count.flags() != 0),
+        selected: is_selected(shape.rows),
         padding: [0; 2],
     };
     build.dispatch(Dispatch {

@@ -5,7 +5,6 @@ use crate::plan::{Rows, Shape};
 use crate::wgpu::build::{DeviceOperand, Groups, spread};
 use crate::wgpu::capabilities::Capabilities;
 use crate::wgpu::shaders::Kernel;
-use crate::wgpu::tables::StepCounts;
 
 /// Columns that an invocation of a row's workgroup keeps in registers: `KEPT` quads in the kernels.
 const KEPT_COLUMNS: u32 = 16;
@@ -16,15 +15,7 @@ const LARGEST_TEAM: u32 = 512;
 /// Invocations of the kernels in which each does four columns by itself.
 const ALONE: u32 = 64;
 
-/// Rows of this kind in a step.
-pub(super) const fn rows_in(counts: &StepCounts, rows: Rows) -> u32 {
-    match rows {
-        Rows::Tokens => counts.rows,
-        Rows::Selected => counts.selected,
-    }
-}
-
-/// The same for a kernel's parameters: 1 where rows are those whose logits are wanted.
+/// Which rows, for a kernel's parameters: 1 where rows are those whose logits are wanted.
 pub(super) fn is_selected(rows: Rows) -> u32 {
     u32::from(rows == Rows::Selected)
 }
@@ -68,12 +59,12 @@ impl Team {
 
 /// A workgroup for each of `parts` parts of each slot of each row.
 pub(super) fn per_row(shape: Shape, parts: u32) -> Groups {
-    Box::new(move |counts| spread(rows_in(counts, shape.rows) * shape.slots as u32 * parts))
+    Box::new(move |counts| spread(counts.rows_of(shape.rows) * shape.slots as u32 * parts))
 }
 
 /// An invocation for each of `items` items of each slot of each row.
 pub(super) fn per_item(shape: Shape, items: u32) -> Groups {
-    Box::new(move |counts| spread((rows_in(counts, shape.rows) * shape.slots as u32 * items).div_ceil(ALONE)))
+    Box::new(move |counts| spread((counts.rows_of(shape.rows) * shape.slots as u32 * items).div_ceil(ALONE)))
 }
 
 /// Words of a row of int8 codes.
