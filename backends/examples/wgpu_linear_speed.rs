@@ -92,7 +92,7 @@ fn batch(plan: &Plan, rows: usize, cols: usize) -> Result<Batch, Failure> {
     let sequence = SequenceStep {
         tokens: Tokens::Ids(vec![0; rows]),
         start: 0,
-        pages: (0..rows.div_ceil(16) as u32).collect(),
+        pages: vec![],
         logits: LogitRows::None,
         sample: None,
     };
@@ -108,7 +108,7 @@ fn prepare(
     rows: usize,
 ) -> Result<Box<dyn Runner>, Failure> {
     let options = PrepareOptions {
-        cache: CacheOptions { pages: rows.div_ceil(16).max(1), ..CacheOptions::default() },
+        cache: CacheOptions::default(),
         limits: BatchLimits { rows, selected: 1, sequences: 1 },
         tier: Some(tier.to_owned()),
     };

@@ -126,6 +126,15 @@ impl Build<'_> {
         self.values.scratch(self.gpu, purpose, bytes)
     }
 
+    /// Leaves out the launches from the `first` planned one on where a step has one row of this value.
+    pub(crate) fn for_several_rows(&mut self, first: usize, value: ValueId) {
+        let rows = self.shape(value).rows;
+        for planned in &mut self.planned[first..] {
+            let groups = std::mem::replace(&mut planned.dispatch.groups, Box::new(|_| None));
+            planned.dispatch.groups = Box::new(move |step| groups(step).filter(|_| step.rows_of(rows) > 1));
+        }
+    }
+
     /// Adds a launch to the node at hand.
     pub(crate) fn dispatch(&mut self, dispatch: Dispatch) {
         self.planned.push(Planned { node: self.node, dispatch });

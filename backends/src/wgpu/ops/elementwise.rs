@@ -18,7 +18,7 @@ const FACTOR: u32 = 9;
 const CAP: u32 = 10;
 
 /// The number of a function in `lib/functions.wesl`.
-const fn number(function: Function) -> u32 {
+pub(super) const fn number(function: Function) -> u32 {
     match function {
         Function::Silu => 0,
         Function::Gelu => 1,

@@ -1,9 +1,12 @@
 //! `y = factor · (x · Wᵀ + bias) + residual`.
 
+use super::elementwise::number;
+use super::one_row::{gate_after, norm_into};
 use super::product::{
     Activations, Codes, Count, HAS_BIAS, HAS_RESIDUAL, IN_PLACE, MatvecShape, Params, SHAPES, activations,
     matvec_blocks, matvec_kernel, pack, pack_kernel,
 };
+use super::rowwise::with_any;
 use crate::format::{ActivationScale, Int4Group, Int8Group, WeightFormat};
 use crate::wgpu::build::{Binding, Build, Dispatch, Groups, spread};
 use crate::wgpu::capabilities::{Capabilities, KernelTier};
@@ -37,7 +40,9 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
         for at_once in AT_ONCE {
             // The largest kernel goes over the matrix again for each further handful of rows.
             let up_to = if at_once == MOST_AT_ONCE { few } else { at_once };
-            if most > below {
+            if at_once == 1 {
+                one_row(build, op, &product);
+            } else if most > below {
                 let shape = MatvecShape::usual(build.capabilities(), matrix.format, at_once, shard.rows);
                 let kernel = matvec_kernel(matrix.format, at_once, shape, build.capabilities());
                 let blocks = matvec_blocks(shape, shard.rows);
@@ -63,12 +68,50 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
     Ok(())
 }
 
+/// The launch for steps of one row, which takes over what comes right before and after ([`super::one_row`]).
+fn one_row(build: &mut Build<'_>, op: &plan::Linear, product: &Product) {
+    let matrix = build.matrix(op.matrix);
+    let format = matrix.format;
+    let features = product.params.shard_rows;
+    let usual = MatvecShape::usual(build.capabilities(), format, 1, features);
+    let (norm, gate) = match build.node {
+        Some(node) => (norm_into(build, node, op), gate_after(build, node, op)),
+        None => (None, None),
+    };
+    // A team takes two rows of each half.
+    let shape = if gate.is_some() { MatvecShape { tall: false, ..usual } } else { usual };
+    let mut kernel = matvec_kernel(format, 1, shape, build.capabilities());
+    let mut product = product.clone();
+    if let Some(gate) = gate {
+        kernel = kernel.with("gated");
+        product.params.function = number(gate.function);
+        product.params.y_stride = features / 2;
+        product.bindings[Y] = Binding::ReadWrite(build.value(gate.output));
+    }
+    if let Some((norm, weight)) = norm.and_then(|norm| Some((norm, norm.weight?))) {
+        kernel = kernel.with("norm");
+        product.params.norm_epsilon = norm.epsilon;
+        product.params.norm_offset = norm.weight_offset;
+        let x = Activations::direct(build.operand(norm.input));
+        product.params.read(&x);
+        product.bindings[X] = Binding::Read(x.region);
+        product.bindings.push(Binding::Read(build.vector(weight)));
+    }
+    let blocks = matvec_blocks(shape, features);
+    product.dispatch(build, kernel, move |rows| (rows == 1).then_some(blocks));
+}
+
 /// Up to so many rows the matrix is streamed; more go through tiles, which a few rows would leave nearly empty.
 const fn few(capabilities: &Capabilities) -> u32 {
     if capabilities.coop || capabilities.software { 2 * MOST_AT_ONCE } else { 4 * MOST_AT_ONCE }
 }
 
+/// Places of the activations and of the result among a product's bindings.
+const X: usize = 2;
+const Y: usize = 3;
+
 /// The product with one shard: what does not depend on the kernel.
+#[derive(Clone)]
 struct Product {
     params: Params,
     bindings: Vec<Binding>,
@@ -199,7 +242,12 @@ pub(super) fn variants() -> Vec<Kernel> {
             for at_once in AT_ONCE {
                 for features in [1, u32::MAX] {
                     let shape = MatvecShape::usual(&device, format, at_once, features);
-                    kernels.push(matvec_kernel(format, at_once, shape, &device));
+                    let kernel = matvec_kernel(format, at_once, shape, &device);
+                    if at_once == 1 && !matches!(format, WeightFormat::W8a8(_)) {
+                        kernels.extend(with_any(&kernel, &["gated", "norm"]));
+                    } else {
+                        kernels.push(kernel);
+                    }
                 }
             }
         }

@@ -9,6 +9,7 @@ mod embed;
 mod experts;
 mod linear;
 mod norm;
+mod one_row;
 mod product;
 mod rope;
 mod route;
@@ -33,7 +34,14 @@ pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError
         // The caller's rows are written where the value lies.
         Op::Input(_) => Ok(()),
         Op::Embed(op) => embed::embed(build, op),
-        Op::Norm(op) => norm::norm(build, op),
+        Op::Norm(op) => {
+            let first = build.planned.len();
+            norm::norm(build, op)?;
+            if build.node.is_some_and(|node| one_row::is_taken_over(build, node, op)) {
+                build.for_several_rows(first, op.output);
+            }
+            Ok(())
+        }
         Op::Linear(op) => linear::linear(build, op),
         Op::Rope(op) => {
             rope::rope(build, op);
@@ -44,7 +52,14 @@ pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError
             Ok(())
         }
         Op::Attention(op) => attention::attention(build, op),
-        Op::Gated(op) => elementwise::gated(build, op),
+        Op::Gated(op) => {
+            let first = build.planned.len();
+            elementwise::gated(build, op)?;
+            if build.node.is_some_and(|node| one_row::is_applied(build, node)) {
+                build.for_several_rows(first, op.output);
+            }
+            Ok(())
+        }
         Op::Activate(op) => elementwise::activate(build, op),
         Op::Add(op) => elementwise::add(build, op),
         Op::Scale(op) => elementwise::scale(build, op),

@@ -11,7 +11,7 @@ use super::rowwise::is_selected;
 use crate::BackendError;
 use crate::format::{ActivationScale, WeightFormat};
 use crate::plan::{BatchLimits, Element, Operand, Rows, Shape};
-use crate::wgpu::build::{Binding, Build, Dispatch, spread};
+use crate::wgpu::build::{Binding, Build, DeviceOperand, Dispatch, spread};
 use crate::wgpu::capabilities::Capabilities;
 use crate::wgpu::shaders::Kernel;
 use crate::wgpu::tables::StepCounts;
@@ -48,27 +48,35 @@ pub(super) struct Params {
     pub(super) experts: u32,
     pub(super) tiles_at: u32,
     pub(super) order_at: u32,
+    pub(super) norm_epsilon: f32,
+    pub(super) norm_offset: f32,
+    pub(super) function: u32,
+    pub(super) padding: u32,
 }
 
 impl Params {
     /// What follows from a shard of a matrix and from the activations.
     pub(super) fn new(matrix: &DeviceMatrix, shard: &Shard, x: &Activations) -> Self {
         let codes = Codes::of(matrix.format);
-        Self {
+        let mut params = Self {
             steps: codes.steps(matrix.cols),
             row_codes: matrix.row_quads * 16 / codes.bytes,
             row_scales: if codes.feature == "w_int4" { matrix.row_scales / 2 } else { matrix.row_scales },
             scale_shift: codes.scale_shift,
             first_row: shard.first_row,
             shard_rows: shard.rows,
-            x_first: x.first,
-            x_stride: x.stride,
-            x_scales: x.scales,
             factor: 1.0,
             slots: 1,
             input_slots: 1,
             ..Self::default()
-        }
+        };
+        params.read(x);
+        params
+    }
+
+    /// Where the activations lie.
+    pub(super) fn read(&mut self, x: &Activations) {
+        (self.x_first, self.x_stride, self.x_scales) = (x.first, x.stride, x.scales);
     }
 }
 
@@ -120,6 +128,13 @@ pub(super) struct Activations {
     stride: u32,
     /// Of w8a8: where the scales begin, in words.
     scales: u32,
+}
+
+impl Activations {
+    /// f32 rows that are read as they lie.
+    pub(super) fn direct(x: DeviceOperand) -> Self {
+        Self { region: x.region, first: x.first / 4, stride: x.stride / 4, scales: 0 }
+    }
 }
 
 /// How many rows a value has in a step, slots counted.
@@ -194,7 +209,7 @@ pub(super) fn activations(
     }
     let aligned = |number: u32| number.is_multiple_of(4);
     if aligned(x.first) && aligned(x.stride) && x.width.is_multiple_of(Codes::of(format).width) {
-        return Ok(Activations { region: x.region, first: x.first / 4, stride: x.stride / 4, scales: 0 });
+        return Ok(Activations::direct(x));
     }
     pack(build, operand, false, |_| true)
 }
