@@ -1,4 +1,4 @@
-//! Attention over the paged cache: rows one by one or in tiles, long contexts in shares.
+//! Attention over the paged cache: rows one by one or in tiles, on matrix units where there are any; long contexts in shares.
 
 use bytemuck::{Pod, Zeroable};
 
