@@ -88,8 +88,8 @@ pub struct Tier {
 pub struct Numerics {
     /// Rounding of the activations that enter a product; 0 where they enter as they are.
     pub operand_unit: f64,
-    /// Rounding of the decoded weights that enter a product, where their format holds more than f16; 0 where they enter as
-    /// they are.
+    /// Rounding of the decoded weights, and of values of the cache, that enter a product, where their format holds more than
+    /// f16; 0 where they enter as they are.
     pub weight_unit: f64,
     /// Rounding of each addition within a sum.
     pub accumulate_unit: f64,

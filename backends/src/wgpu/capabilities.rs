@@ -108,6 +108,14 @@ impl Capabilities {
         }
     }
 
+    /// Whether kernels on matrix units run that have eight subgroups of 32 to a workgroup and take so much workgroup memory.
+    pub(crate) fn has_matrix_units(&self, workgroup_memory: u32) -> bool {
+        self.coop
+            && self.subgroups == Some((32, 32))
+            && self.workgroup_memory >= workgroup_memory
+            && self.invocations >= 256
+    }
+
     /// Whether all invocations of a workgroup of `size`, cut into runs of `lanes`, surely have each run in one subgroup.
     pub(crate) fn subgroup_at_least(&self, lanes: u32) -> bool {
         self.subgroups.is_some_and(|(smallest, _)| smallest >= lanes)

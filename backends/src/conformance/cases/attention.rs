@@ -102,6 +102,11 @@ pub(super) fn cases() -> Vec<CaseSpec> {
         let many_pages =
             Layer { heads: 2, kv_heads: 2, page_tokens: 4, sinks: true, window: Some(600), ..long };
         try_out(format!("long with window {format}"), many_pages, &[&[500], &[500], &[1], &[7]]);
+        // Scores by far larger than all before them turn up again and again.
+        for dim in [16, 128] {
+            let sharp = Layer { heads: 2, kv_heads: 1, dim, page_tokens: 16, size: 6.0, ..plain };
+            try_out(format!("long and sharp of {dim} {format}"), sharp, &[&[200], &[1], &[150], &[9]]);
+        }
     }
     for format in [CacheFormat::F16, CacheFormat::Int8] {
         let plain = Layer { format, ..PLAIN };

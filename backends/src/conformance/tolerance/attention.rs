@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use super::products::lost_below_f16;
 use super::{F32_UNIT, FLOOR, Units};
 use crate::format::{CacheFormat, CacheLayout, decode_f16, decode_int8, encode_f16, encode_int8};
 
@@ -108,6 +109,8 @@ pub(crate) struct Attended<'a> {
     pub scale: f64,
     pub softcap: Option<f64>,
     pub sink: Option<f64>,
+    /// Rounding of the values that enter the sum; 0 where they enter as the cache has them.
+    pub value_unit: f64,
 }
 
 /// How far a backend may be from the exact result of one head, element by element.
@@ -118,7 +121,11 @@ pub(crate) struct Attended<'a> {
 /// - `exp(s − max)` sees the score's error, the rounding of the difference and of the scaling to base 2
 ///   (`2a·(|s| + |max|)`), and its own `f`, four times, as a running maximum rescales what was summed before;
 /// - `o = Σ p·v / Σ p` moves by `Σ pᵢ εᵢ |vᵢ − o|` for relative errors εᵢ of the terms; the sums themselves
-///   add `6a·√n·(‖p∘v‖₂ + |o|)`, the values `Σ p·δv`, the quotient one rounding, doubled.
+///   add `6a·√n·(‖p∘v‖₂ + |o|)`, the values `Σ p·δv`, the quotient one rounding, doubled;
+/// - shares that are rounded as operands have a relative error more, `u`, and if to f16, may lose what lies
+///   below its smallest normal number, 2⁻²⁵ of the largest share at most: `Σ 2⁻²⁵·max p·|vᵢ − o|`;
+/// - values that are rounded move the sum by `Σ p·(u·|v| + 2⁻²⁵)`. Equal values are rounded alike, so this
+///   does not shrink with √n.
 pub(crate) fn head_tolerance(head: &Attended<'_>, units: &Units) -> (Vec<f64>, Vec<f64>) {
     let (a, f) = (units.accumulate, units.function);
     let operand = units.operand + units.input;
@@ -149,6 +156,8 @@ pub(crate) fn head_tolerance(head: &Attended<'_>, units: &Units) -> (Vec<f64>, V
     let relative = |error: f64, score: f64| {
         error + 4.0 * f + 2.0 * a * (score.abs() + largest.abs()) + 4.0 * a + operand
     };
+    let largest_share = weights.iter().copied().fold(0.0, f64::max) / total;
+    let (lost_share, lost_value) = (lost_below_f16(operand) * largest_share, lost_below_f16(head.value_unit));
     let sink_error = head.sink.map_or(0.0, |s| sink / total * relative(a * s.abs(), s));
     let mut out = (vec![0.0; dim], vec![0.0; dim]);
     for d in 0..dim {
@@ -157,7 +166,8 @@ pub(crate) fn head_tolerance(head: &Attended<'_>, units: &Units) -> (Vec<f64>, V
         let (mut moved, mut squares) = (sink_error * o.abs(), 0.0);
         for (((score, error), w), (_, _, value, value_slack)) in scores.iter().zip(&weights).zip(head.seen) {
             let (p, v) = (w / total, f64::from(value[d]));
-            moved += p * relative(*error, *score) * (v - o).abs() + p * f64::from(value_slack[d]);
+            moved += (p * relative(*error, *score) + lost_share) * (v - o).abs();
+            moved += p * (f64::from(value_slack[d]) + head.value_unit * v.abs() + lost_value);
             squares += p * v * p * v;
         }
         let sums = 6.0 * a * n * (squares.sqrt() + o.abs()) + 4.0 * operand * squares.sqrt();
@@ -184,7 +194,8 @@ mod tests {
         let seen = keys.iter().zip(&values).map(|(k, v)| (&k[..], &none[..], &v[..], &none[..]));
         let seen = seen.collect::<Vec<_>>();
         let exact = query.iter().map(|q| f64::from(*q)).collect::<Vec<_>>();
-        let head = Attended { query: &exact, seen: &seen, scale: 0.25, softcap: None, sink: None };
+        let head =
+            Attended { query: &exact, seen: &seen, scale: 0.25, softcap: None, sink: None, value_unit: 0.0 };
         let (y, tolerance) = head_tolerance(&head, &Units::new(&Numerics::F32));
         let attend = |count: usize| {
             let score = |k: &[f32]| (0.25 * query.iter().zip(k).fold(0.0f32, |s, (q, k)| s + q * k)).exp();

@@ -26,7 +26,7 @@ use rows::{NormShape, norm_group, quantized_output, rotate_row};
 use super::record::StepRecord;
 use crate::cpu::LoadedWeights;
 use crate::cpu::reference::apply;
-use crate::format::{MatrixView, ViewData, WeightFormat};
+use crate::format::{CacheFormat, MatrixView, ViewData, WeightFormat};
 use crate::plan::{
     Attention, Element, ExpertCombine, ExpertLinear, Linear, MatrixId, Norm, Op, Operand, Plan, RotateQuery,
     Route, StoreKv, ValueId, VectorId,
@@ -321,6 +321,11 @@ impl<'a> Local<'a> {
                 scale: f64::from(o.scale),
                 softcap: o.softcap.map(f64::from),
                 sink: sinks.map(|s| f64::from(s[head])),
+                // What an f16 cache holds needs no rounding.
+                value_unit: match values.layout.format {
+                    CacheFormat::F16 => 0.0,
+                    CacheFormat::Int8 => self.units.weight,
+                },
             };
             tolerance.extend(head_tolerance(&head, &self.units).1);
         }

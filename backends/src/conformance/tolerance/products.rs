@@ -42,10 +42,15 @@ pub(crate) fn product(
     let norm = squares.sqrt();
     let accumulation = 6.0 * units.accumulate * (x.len() as f64).sqrt() * (norm + sum.abs());
     let operands = 4.0 * (operand_unit + weight_unit) * norm;
-    // bf16 has the exponents of f32: only f16 pays for subnormal numbers.
-    let lost = |unit: f64| if (F16_UNIT..BF16_UNIT).contains(&unit) { 2.0 * (-25f64).exp2() } else { 0.0 };
-    let subnormal = lost(operand_unit) * weight_squares.sqrt() + lost(weight_unit) * x_squares.sqrt();
+    let lost = |unit: f64, squares: f64| 2.0 * lost_below_f16(unit) * squares.sqrt();
+    let subnormal = lost(operand_unit, weight_squares) + lost(weight_unit, x_squares);
     Product { sum, tolerance: accumulation + operands + subnormal + FLOOR }
+}
+
+/// What rounding by `unit` may move a number by that is below the smallest normal one. bf16 has the exponents
+/// of f32: only f16 pays.
+pub(super) fn lost_below_f16(unit: f64) -> f64 {
+    if (F16_UNIT..BF16_UNIT).contains(&unit) { (-25f64).exp2() } else { 0.0 }
 }
 
 /// Rounding of the oracle's own additions.

@@ -1,4 +1,4 @@
-//! Attention over the paged cache: rows one by one or in tiles, long contexts in shares.
+//! Attention over the paged cache: rows one by one or in tiles, on matrix units where there are any; long contexts in shares.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -10,8 +10,11 @@ use crate::{BackendError, plan};
 
 /// Query heads that a workgroup of `attention/single` takes.
 const HEADS: u32 = 4;
-/// Queries that a workgroup of `attention/tile` takes.
+/// Queries that a workgroup of `attention/tile` and of `attention/units` takes.
 const QUERIES: u32 = 64;
+/// The longest head that `attention/units` takes, and the workgroup memory that it needs.
+const UNITS_LONGEST_HEAD: u32 = 128;
+const UNITS_MEMORY: u32 = 46 << 10;
 /// The longest head: what fits the workgroup memory that every device has.
 const LONGEST_HEAD: usize = 256;
 /// Positions that are worth a workgroup of their own: a block of `attention/single`.
@@ -156,8 +159,10 @@ impl Attention {
         let params = Params { head_runs, head_shift, tiles, ..self.params };
         let aligned = [params.query_first, params.query_stride, params.dim].iter().all(|n| n % 4 == 0);
         let runs = params.kv_heads * head_runs;
+        let units = params.dim <= UNITS_LONGEST_HEAD && build.capabilities().has_matrix_units(UNITS_MEMORY);
+        let kernel = if units { units_kernel } else { tile };
         build.dispatch(Dispatch {
-            kernel: tile(self.int8, self.sinks.is_some(), aligned, params.dim),
+            kernel: kernel(self.int8, self.sinks.is_some(), aligned, params.dim),
             params: bytemuck::bytes_of(&params).to_vec(),
             bindings: self.bindings(&self.output, self.sinks.as_ref()),
             groups: Box::new(move |step| {
@@ -207,6 +212,15 @@ fn tile(int8: bool, sinks: bool, aligned: bool, dim: u32) -> Kernel {
         .with_if(dim > 128, "over_128")
 }
 
+/// For heads of at most [`UNITS_LONGEST_HEAD`].
+fn units_kernel(int8: bool, sinks: bool, aligned: bool, dim: u32) -> Kernel {
+    Kernel::new("attention/units")
+        .with_if(int8, "int8")
+        .with_if(sinks, "sinks")
+        .with_if(aligned, "aligned")
+        .with_if(dim > 64, "over_64")
+}
+
 pub(super) fn variants() -> Vec<Kernel> {
     let mut variants = vec![reduce(false), reduce(true)];
     for int8 in [false, true] {
@@ -217,6 +231,7 @@ pub(super) fn variants() -> Vec<Kernel> {
         for sinks in [false, true] {
             for aligned in [false, true] {
                 variants.extend([64, 128, 256].map(|dim| tile(int8, sinks, aligned, dim)));
+                variants.extend([64, UNITS_LONGEST_HEAD].map(|dim| units_kernel(int8, sinks, aligned, dim)));
             }
         }
     }

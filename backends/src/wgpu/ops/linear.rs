@@ -22,8 +22,6 @@ pub(super) const TILE: u32 = 64;
 /// Likewise on matrix units, and the workgroup memory that a tile takes.
 pub(super) const UNITS_TILE: u32 = 128;
 const UNITS_MEMORY: u32 = 29 << 10;
-/// Invocations of a workgroup on matrix units, in subgroups of 32.
-const UNITS_INVOCATIONS: u32 = 256;
 
 pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), BackendError> {
     let matrix = build.matrix(op.matrix).clone();
@@ -186,10 +184,7 @@ pub(super) fn units_kernel(format: WeightFormat) -> Kernel {
 
 /// Whether many rows go through matrix units: f32 matrices may not be rounded to f16, and the whole numbers of w8a8 need none.
 pub(super) fn has_matrix_units(capabilities: &Capabilities, format: WeightFormat) -> bool {
-    capabilities.coop
-        && capabilities.subgroups == Some((32, 32))
-        && capabilities.workgroup_memory >= UNITS_MEMORY
-        && capabilities.invocations >= UNITS_INVOCATIONS
+    capabilities.has_matrix_units(UNITS_MEMORY)
         && !matches!(format, WeightFormat::F32 | WeightFormat::W8a8(_))
 }
 
