@@ -15,7 +15,7 @@ use super::record::Program;
 use super::runner::{Parts, WgpuRunner};
 use super::tables::Tables;
 use super::values::DeviceValues;
-use super::weights::DeviceWeights;
+use super::weights::{DeviceWeights, check_visible};
 use crate::pages::usable_cache;
 use crate::plan::{Plan, check};
 use crate::{
@@ -60,6 +60,15 @@ impl WgpuBackend {
     /// A backend that keeps what drivers compile in a folder, if there is one.
     pub fn with_cache(cache: Option<PathBuf>) -> Self {
         Self { cache, ..Self::default() }
+    }
+
+    /// Loses a device that is open, as a driver that crashed would: how tests see what becomes of those who use it.
+    #[doc(hidden)]
+    pub fn lose_device(&self, device: &DeviceId) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&device.index).cloned();
+        if let Some(open) = open.filter(|_| device.backend == NAME) {
+            open.lose();
+        }
     }
 
     /// The adapters, looked for when they are first needed.
@@ -124,7 +133,10 @@ impl WgpuBackend {
         least(&mut limits.max_storage_buffers_per_shader_stage, storage_buffers);
         least(&mut limits.max_compute_workgroup_storage_size, workgroup_memory);
         // Offsets into weights are counted in u32 words.
-        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min((1 << 32) - 256);
+        let binding = limits.max_storage_buffer_binding_size.min((1 << 32) - 256);
+        // Buffers are whole multiples of 16 bytes, so that a limit between two is the lower one.
+        limits.max_storage_buffer_binding_size = binding & !15;
+        limits.max_buffer_size &= !15;
         limits
     }
 
@@ -322,6 +334,7 @@ impl Backend for WgpuBackend {
             open: self.open(device, adapter)?,
             capabilities: self.capabilities(adapter).limited_to(tier),
         };
+        check_visible(&gpu, &plan)?;
         let mut values = DeviceValues::new(&gpu, &plan, &options.limits)?;
         let caches = DeviceCache::all_of(&gpu, &plan, &options.cache)?;
         let tables = Tables::new(&gpu, &plan, &options)?;

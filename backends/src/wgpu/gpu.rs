@@ -14,6 +14,9 @@ use crate::{BackendError, DeviceKind};
 /// How long a step may take before the device counts as hung.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// How long a device that refused something gets to say that it is lost.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A wgpu device with what has been compiled for it, shared by all runners on it.
 pub(crate) struct OpenDevice {
     pub(crate) device: wgpu::Device,
@@ -47,6 +50,23 @@ struct Troubles {
 pub(crate) struct Gpu {
     pub(crate) open: Arc<OpenDevice>,
     pub(crate) capabilities: Capabilities,
+}
+
+impl Gpu {
+    /// Refuses what no kernel could be shown whole; `advice` is told how many bytes could be.
+    pub(crate) fn check_visible(
+        &self,
+        what: impl Into<String>,
+        bytes: u64,
+        advice: impl FnOnce(u64) -> String,
+    ) -> Result<(), BackendError> {
+        let limit = self.capabilities.visible();
+        if bytes <= limit {
+            return Ok(());
+        }
+        let device = self.open.name.clone();
+        Err(BackendError::TooLarge { device, what: what.into(), needed: bytes, limit, advice: advice(limit) })
+    }
 }
 
 /// What a bind group layout has to know of a binding.
@@ -102,20 +122,36 @@ impl OpenDevice {
         lock(&self.troubles).lost.clone()
     }
 
+    /// Loses it on purpose.
+    pub(crate) fn lose(&self) {
+        self.device.destroy();
+        // The loss is told of once what was submitted is done.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+    }
+
+    /// What the driver refused; of a lost device, that it is lost, which it may say only after it has refused something.
+    pub(crate) fn refused(&self, message: String) -> BackendError {
+        if self.lost().is_none() {
+            let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(LAST_WORDS) };
+            let _ = self.device.poll(wait);
+        }
+        match self.lost() {
+            Some(reason) => self.lost_error(reason),
+            None => BackendError::Driver { device: self.name.clone(), message },
+        }
+    }
+
     pub(crate) fn lost_error(&self, reason: String) -> BackendError {
         BackendError::DeviceLost { device: self.name.clone(), reason }
     }
 
     /// What the device said since it was asked last, as an error.
     pub(crate) fn check(&self) -> Result<(), BackendError> {
-        let mut troubles = lock(&self.troubles);
-        if let Some(reason) = &troubles.lost {
-            return Err(self.lost_error(reason.clone()));
+        if let Some(reason) = self.lost() {
+            return Err(self.lost_error(reason));
         }
-        match troubles.uncaught.take() {
-            None => Ok(()),
-            Some(message) => Err(BackendError::Driver { device: self.name.clone(), message }),
-        }
+        let uncaught = lock(&self.troubles).uncaught.take();
+        uncaught.map_or(Ok(()), |message| Err(self.refused(message)))
     }
 
     /// Runs `act`; what the device says against it meanwhile becomes an error.
@@ -140,9 +176,7 @@ impl OpenDevice {
         }
         match validation.or(internal) {
             None => Ok(made),
-            Some(error) => {
-                Err(BackendError::Driver { device: self.name.clone(), message: format!("{what}: {error}") })
-            }
+            Some(error) => Err(self.refused(format!("{what}: {error}"))),
         }
     }
 
@@ -183,7 +217,11 @@ impl OpenDevice {
         self.check()?;
         match waited {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.lost_error(format!("it has not answered for {PATIENCE:?}: {error}"))),
+            Err(error) => {
+                // Whatever it is doing, nobody can tell when it will be done: who goes on does so on a device opened anew.
+                let reason = format!("it has not answered for {PATIENCE:?}: {error}");
+                Err(self.lost_error(lock(&self.troubles).lost.get_or_insert(reason).clone()))
+            }
         }
     }
 
