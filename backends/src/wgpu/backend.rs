@@ -369,3 +369,27 @@ impl Backend for WgpuBackend {
         Ok(Box::new(WgpuRunner::new(parts)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_says_that_it_is_lost_and_is_opened_again() {
+        let backend = WgpuBackend::default();
+        for (index, adapter) in backend.adapters().iter().enumerate() {
+            let id = DeviceId { backend: NAME, index };
+            let open = backend.open(&id, adapter).unwrap();
+            assert!(Arc::ptr_eq(&open, &backend.open(&id, adapter).unwrap()) && open.check().is_ok());
+            open.device.destroy();
+            let _ = open.device.poll(wgpu::PollType::wait_indefinitely());
+            for _ in 0..2 {
+                let error = open.check().unwrap_err();
+                let BackendError::DeviceLost { device, .. } = &error else { panic!("{error:?}") };
+                assert!(device.starts_with(&id.to_string()), "{error}");
+            }
+            let other = backend.open(&id, adapter).unwrap();
+            assert!(!Arc::ptr_eq(&open, &other) && other.check().is_ok());
+        }
+    }
+}

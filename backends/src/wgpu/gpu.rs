@@ -14,9 +14,6 @@ use crate::{BackendError, DeviceKind};
 /// How long a step may take before the device counts as hung.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// How long a device that refused something gets to say that it is lost.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
-
 /// A wgpu device with what has been compiled for it, shared by all runners on it.
 pub(crate) struct OpenDevice {
     pub(crate) device: wgpu::Device,
@@ -124,17 +121,15 @@ impl OpenDevice {
 
     /// Loses it on purpose.
     pub(crate) fn lose(&self) {
+        // A loss is told of before anything is taken away, but where it is on purpose wgpu does it the other way round.
+        lock(&self.troubles).lost.get_or_insert_with(|| "on purpose".to_owned());
         self.device.destroy();
         // The loss is told of once what was submitted is done.
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
     }
 
-    /// What the driver refused; of a lost device, that it is lost, which it may say only after it has refused something.
+    /// What the driver refused; of a lost device, that it is lost.
     pub(crate) fn refused(&self, message: String) -> BackendError {
-        if self.lost().is_none() {
-            let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(LAST_WORDS) };
-            let _ = self.device.poll(wait);
-        }
         match self.lost() {
             Some(reason) => self.lost_error(reason),
             None => BackendError::Driver { device: self.name.clone(), message },
