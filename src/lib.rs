@@ -16,6 +16,7 @@ pub mod folders;
 pub mod measure;
 pub mod model;
 pub mod score;
+pub mod soak;
 
 use std::sync::{Arc, LazyLock};
 
@@ -66,5 +67,17 @@ pub fn find_device(name: &str) -> Result<Device, BackendError> {
         let id = &device.info.id;
         name == id.to_string() || (name == id.backend && id.index == 0)
     };
-    devices().into_iter().find(named).ok_or_else(|| BackendError::UnknownDevice(name.to_owned()))
+    devices().into_iter().find(named).ok_or_else(|| missing(name, backends()))
+}
+
+/// Why there is no such device: where its backend has none at all, what the backend says of that.
+fn missing(name: &str, backends: &[Arc<dyn Backend>]) -> BackendError {
+    let wanted = name.split_once(':').map_or(name, |(backend, _)| backend);
+    match backends.iter().find(|backend| backend.name() == wanted) {
+        Some(backend) if backend.devices().is_empty() => {
+            let reasons: Vec<_> = backend.unavailable().into_iter().map(|missing| missing.reason).collect();
+            BackendError::NoDevices { backend: wanted.to_owned(), reason: reasons.join("; ") }
+        }
+        _ => BackendError::UnknownDevice(name.to_owned()),
+    }
 }

@@ -12,6 +12,8 @@ use crate::weights::WeightError;
 pub enum BackendError {
     #[error("there is no device `{0}`; `ingle devices` lists those there are")]
     UnknownDevice(String),
+    #[error("there is no device of the backend `{backend}` on this machine: {reason}")]
+    NoDevices { backend: String, reason: String },
     #[error("{device} has no kernels of tier `{tier}`; it has {available}")]
     UnknownTier { device: String, tier: String, available: String },
     #[error("{device} cannot run {what}")]
