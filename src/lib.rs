@@ -81,3 +81,56 @@ fn missing(name: &str, backends: &[Arc<dyn Backend>]) -> BackendError {
         _ => BackendError::UnknownDevice(name.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ingle_backends::plan::Plan;
+    use ingle_backends::{DeviceId, PrepareOptions, ProgressFn, Runner, Unavailable, WeightSource};
+
+    use super::*;
+
+    /// A backend that finds nothing.
+    struct Nothing;
+
+    impl Backend for Nothing {
+        fn name(&self) -> &'static str {
+            "nothing"
+        }
+
+        fn devices(&self) -> Vec<DeviceInfo> {
+            vec![]
+        }
+
+        fn unavailable(&self) -> Vec<Unavailable> {
+            vec![Unavailable { what: "all".to_owned(), reason: "no driver; install one".to_owned() }]
+        }
+
+        fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError> {
+            Err(BackendError::UnknownDevice(device.to_string()))
+        }
+
+        fn prepare(
+            &self,
+            device: &DeviceId,
+            _: Arc<Plan>,
+            _: &dyn WeightSource,
+            _: &PrepareOptions,
+            _: &mut ProgressFn<'_>,
+        ) -> Result<Box<dyn Runner>, BackendError> {
+            Err(BackendError::UnknownDevice(device.to_string()))
+        }
+    }
+
+    #[test]
+    fn a_backend_without_devices_says_why() {
+        let backends: [Arc<dyn Backend>; 2] = [Arc::new(Nothing), Arc::new(CpuBackend::default())];
+        for name in ["nothing", "nothing:3"] {
+            let error = missing(name, &backends).to_string();
+            assert!(error.contains("`nothing`") && error.contains("install one"), "{error}");
+        }
+        for name in ["cpu:9", "nobody", ""] {
+            let error = missing(name, &backends);
+            assert!(matches!(&error, BackendError::UnknownDevice(unknown) if unknown == name), "{error}");
+        }
+    }
+}

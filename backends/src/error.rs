@@ -22,7 +22,7 @@ pub enum BackendError {
     OutOfMemory { device: String, what: String, needed: u64, available: u64, advice: String },
     /// More than a kernel can be shown at once, which no free memory helps with.
     #[error("{what} takes {needed} bytes, and a kernel on {device} sees at most {limit} at once; {advice}")]
-    TooLarge { device: String, what: String, needed: u64, limit: u64, advice: String },
+    TooLarge { device: String, what: String, needed: u64, limit: u64, advice: Box<str> },
     #[error("{device} was lost: {reason}")]
     DeviceLost { device: String, reason: String },
     /// The driver or the layer above it refused something that should have worked.

@@ -27,13 +27,17 @@ struct Listener;
 
 impl Log for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Warn && metadata.target().starts_with("wgpu")
+        metadata.target().starts_with("wgpu")
     }
 
     fn log(&self, record: &Record<'_>) {
+        let message = record.args().to_string();
+        // That the driver's own checks are not installed is no warning to wgpu.
+        let unchecked = message.contains("VALIDATION requested");
         let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.enabled(record.metadata()) && said.len() < 100 {
-            said.insert((record.level(), record.args().to_string()));
+        if self.enabled(record.metadata()) && (record.level() <= Level::Warn || unchecked) && said.len() < 100
+        {
+            said.insert((record.level(), message));
         }
     }
 
@@ -46,20 +50,22 @@ pub(crate) fn run(steps: usize, name: Option<&str>) -> anyhow::Result<()> {
         return Err(usage("--steps has to be at least 100: before that, memory says nothing"));
     }
     if log::set_logger(&Listener).is_ok() {
-        log::set_max_level(LevelFilter::Warn);
+        log::set_max_level(LevelFilter::Debug);
     }
     let backends: [Arc<dyn Backend>; 2] =
         [Arc::new(WgpuBackend::validated()), Arc::new(CpuBackend::default())];
+    // Drivers are asked now; what is said of steps matters from warnings on.
+    let devices: Vec<_> =
+        backends.iter().flat_map(|b| b.devices().into_iter().map(move |d| (b, d))).collect();
+    log::set_max_level(LevelFilter::Warn);
     let mut problems = vec![];
     let mut ran = 0;
-    for backend in &backends {
-        for device in backend.devices() {
-            if name.is_none_or(|name| name == device.id.backend || name == device.id.to_string()) {
-                text::print(&format!("{} ({}, {})", device.id, device.name, device.driver))?;
-                let found = soak(backend.as_ref(), &device.id, steps)?;
-                problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", device.id)));
-                ran += 1;
-            }
+    for (backend, device) in devices {
+        if name.is_none_or(|name| name == device.id.backend || name == device.id.to_string()) {
+            text::print(&format!("{} ({}, {})", device.id, device.name, device.driver))?;
+            let found = soak(backend.as_ref(), &device.id, steps)?;
+            problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", device.id)));
+            ran += 1;
         }
     }
     if ran == 0 {

@@ -62,7 +62,13 @@ impl Gpu {
             return Ok(());
         }
         let device = self.open.name.clone();
-        Err(BackendError::TooLarge { device, what: what.into(), needed: bytes, limit, advice: advice(limit) })
+        Err(BackendError::TooLarge {
+            device,
+            what: what.into(),
+            needed: bytes,
+            limit,
+            advice: advice(limit).into(),
+        })
     }
 }
 
