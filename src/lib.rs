@@ -16,6 +16,7 @@ pub mod folders;
 pub mod measure;
 pub mod model;
 pub mod score;
+pub mod soak;
 
 use std::sync::{Arc, LazyLock};
 
@@ -66,5 +67,70 @@ pub fn find_device(name: &str) -> Result<Device, BackendError> {
         let id = &device.info.id;
         name == id.to_string() || (name == id.backend && id.index == 0)
     };
-    devices().into_iter().find(named).ok_or_else(|| BackendError::UnknownDevice(name.to_owned()))
+    devices().into_iter().find(named).ok_or_else(|| missing(name, backends()))
+}
+
+/// Why there is no such device: where its backend has none at all, what the backend says of that.
+fn missing(name: &str, backends: &[Arc<dyn Backend>]) -> BackendError {
+    let wanted = name.split_once(':').map_or(name, |(backend, _)| backend);
+    match backends.iter().find(|backend| backend.name() == wanted) {
+        Some(backend) if backend.devices().is_empty() => {
+            let reasons: Vec<_> = backend.unavailable().into_iter().map(|missing| missing.reason).collect();
+            BackendError::NoDevices { backend: wanted.to_owned(), reason: reasons.join("; ") }
+        }
+        _ => BackendError::UnknownDevice(name.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ingle_backends::plan::Plan;
+    use ingle_backends::{DeviceId, PrepareOptions, ProgressFn, Runner, Unavailable, WeightSource};
+
+    use super::*;
+
+    /// A backend that finds nothing.
+    struct Nothing;
+
+    impl Backend for Nothing {
+        fn name(&self) -> &'static str {
+            "nothing"
+        }
+
+        fn devices(&self) -> Vec<DeviceInfo> {
+            vec![]
+        }
+
+        fn unavailable(&self) -> Vec<Unavailable> {
+            vec![Unavailable { what: "all".to_owned(), reason: "no driver; install one".to_owned() }]
+        }
+
+        fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError> {
+            Err(BackendError::UnknownDevice(device.to_string()))
+        }
+
+        fn prepare(
+            &self,
+            device: &DeviceId,
+            _: Arc<Plan>,
+            _: &dyn WeightSource,
+            _: &PrepareOptions,
+            _: &mut ProgressFn<'_>,
+        ) -> Result<Box<dyn Runner>, BackendError> {
+            Err(BackendError::UnknownDevice(device.to_string()))
+        }
+    }
+
+    #[test]
+    fn a_backend_without_devices_says_why() {
+        let backends: [Arc<dyn Backend>; 2] = [Arc::new(Nothing), Arc::new(CpuBackend::default())];
+        for name in ["nothing", "nothing:3"] {
+            let error = missing(name, &backends).to_string();
+            assert!(error.contains("`nothing`") && error.contains("install one"), "{error}");
+        }
+        for name in ["cpu:9", "nobody", ""] {
+            let error = missing(name, &backends);
+            assert!(matches!(&error, BackendError::UnknownDevice(unknown) if unknown == name), "{error}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! How fast a prepared plan is: prompts read and tokens written per second, as a user would feel them.
 
 mod parallel;
+mod start;
 
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use ingle_backends::{
 use crate::fit::cache_for;
 
 pub use parallel::{Parallel, Replies, parallel};
+pub use start::Start;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

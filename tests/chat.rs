@@ -221,6 +221,8 @@ fn collect(reply: TextReply) -> (Vec<u32>, String, Ending) {
                 assert!(!thinking && !text.is_empty());
                 answer += &text;
             }
+            ReplyEvent::DeviceLost(error) => panic!("{error}"),
+            ReplyEvent::DeviceRestored { .. } => panic!("no device was lost"),
             ReplyEvent::Finished { ending, .. } => return (ids, answer, ending),
             ReplyEvent::Failed(error) => panic!("{error}"),
         }

@@ -90,7 +90,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<BackendError>() {
         return Some(of_backend(error));
     }
-    if let Some(EngineError::Backend(error)) = cause.downcast_ref::<EngineError>() {
+    if let Some(EngineError::Backend(error) | EngineError::LostAgain(error)) =
+        cause.downcast_ref::<EngineError>()
+    {
         return Some(of_backend(error));
     }
     if let Some(error) = cause.downcast_ref::<ModelError>() {
@@ -127,7 +129,7 @@ fn of_export(error: &ExportError) -> u8 {
 
 fn of_backend(error: &BackendError) -> u8 {
     match error {
-        BackendError::OutOfMemory { .. } => DOES_NOT_FIT,
+        BackendError::OutOfMemory { .. } | BackendError::TooLarge { .. } => DOES_NOT_FIT,
         BackendError::UnknownDevice(_)
         | BackendError::UnknownTier { .. }
         | BackendError::CacheOptions(_)

@@ -12,12 +12,17 @@ use crate::weights::WeightError;
 pub enum BackendError {
     #[error("there is no device `{0}`; `ingle devices` lists those there are")]
     UnknownDevice(String),
+    #[error("there is no device of the backend `{backend}` on this machine: {reason}")]
+    NoDevices { backend: String, reason: String },
     #[error("{device} has no kernels of tier `{tier}`; it has {available}")]
     UnknownTier { device: String, tier: String, available: String },
     #[error("{device} cannot run {what}")]
     Unsupported { device: String, what: String },
     #[error("{what} needs {needed} bytes, {available} are available on {device}; {advice}")]
     OutOfMemory { device: String, what: String, needed: u64, available: u64, advice: String },
+    /// More than a kernel can be shown at once, which no free memory helps with.
+    #[error("{what} takes {needed} bytes, and a kernel on {device} sees at most {limit} at once; {advice}")]
+    TooLarge { device: String, what: String, needed: u64, limit: u64, advice: Box<str> },
     #[error("{device} was lost: {reason}")]
     DeviceLost { device: String, reason: String },
     /// The driver or the layer above it refused something that should have worked.

@@ -107,6 +107,11 @@ pub trait Backend: Send + Sync {
     /// every step. Takes about a second.
     fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError>;
 
+    /// Bytes that are allocated on a device that is in use, by all runners together, where its driver's allocator tells.
+    fn allocated_bytes(&self, _device: &DeviceId) -> Option<u64> {
+        None
+    }
+
     /// Loads the weights and reserves everything that steps will need.
     fn prepare(
         &self,

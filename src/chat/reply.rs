@@ -1,7 +1,10 @@
 //! A reply as text: token by token from the engine, piece by piece to whoever reads.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
+use ingle_backends::BackendError;
 use ingle_models::text::{ReplyPiece, SpecialText, StreamDecoder, ThinkingSplitter};
 
 use crate::engine::{
@@ -37,6 +40,12 @@ pub enum ReplyEvent {
     Text {
         text: String,
         thinking: bool,
+    },
+    /// The device was lost, for this reason. The model is being loaded again, and the reply will go on.
+    DeviceLost(Arc<BackendError>),
+    /// The model is loaded again, which took so long; the reply goes on.
+    DeviceRestored {
+        loading: Duration,
     },
     Finished {
         ending: Ending,
@@ -144,6 +153,8 @@ impl TextReply {
                     self.reply.cancel();
                 }
             }
+            Event::DeviceLost(error) => self.ready.push_back(ReplyEvent::DeviceLost(error)),
+            Event::DeviceRestored { loading } => self.ready.push_back(ReplyEvent::DeviceRestored { loading }),
             Event::Finished(Finished { reason, timings }) => {
                 let found = self.finish_text();
                 let ending = match reason {

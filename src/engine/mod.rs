@@ -12,6 +12,9 @@
 //! every step, and what room is left is filled with prompts, a chunk at a time. When cache pages run out,
 //! idle conversations are forgotten first, the least recently used one before others (they are computed
 //! again when they go on), then the youngest reply waits until there is room.
+//!
+//! When its device is lost, an engine that knows how prepares another runner and goes on with every reply from its tokens
+//! (`worker/recovery`).
 
 mod flight;
 mod request;
@@ -28,9 +31,10 @@ use ingle_backends::Runner;
 
 pub use request::{Candidate, EngineError, Event, FinishReason, Finished, GeneratedToken, Request, Timings};
 pub use stop::{Pieces, StopScanner};
+pub use worker::PrepareAgain;
 
 use ingle_backends::PrepareOptions;
-use worker::{Message, Worker};
+use worker::{Machine, Message, Worker};
 
 /// A running engine. Dropping the last handle (engine or session) ends its thread.
 #[derive(Clone, Debug)]
@@ -47,10 +51,24 @@ struct Shared {
 }
 
 impl Engine {
-    /// Starts the thread that steps a prepared runner. `options` are those it was prepared with.
+    /// Starts the thread that steps a prepared runner. `options` are those it was prepared with. If its device is lost, all
+    /// replies fail.
     pub fn start(runner: Box<dyn Runner>, options: &PrepareOptions) -> Result<Self, EngineError> {
+        Self::with(Machine::new(runner, None), options)
+    }
+
+    /// The same, but a lost device is made up for: `again` prepares another runner, and replies go on.
+    pub fn start_lasting(
+        runner: Box<dyn Runner>,
+        options: &PrepareOptions,
+        again: PrepareAgain,
+    ) -> Result<Self, EngineError> {
+        Self::with(Machine::new(runner, Some(again)), options)
+    }
+
+    fn with(machine: Machine, options: &PrepareOptions) -> Result<Self, EngineError> {
         let (messages, inbox) = channel();
-        let mut worker = Worker::new(runner, options, inbox);
+        let mut worker = Worker::new(machine, options, inbox);
         let context = worker.context();
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())

@@ -39,7 +39,7 @@ impl Request {
 }
 
 /// What happens to a reply, in order: any number of `Reading`, any number of `Token`, then one of the
-/// last two.
+/// last two. Losses of the device may come in between, and change nothing in the tokens.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// So many tokens of the prompt are read; those that were in the cache count as read.
@@ -49,6 +49,12 @@ pub enum Event {
         reused: usize,
     },
     Token(GeneratedToken),
+    /// The device was lost, for this reason. The model is being loaded again, and the reply will go on.
+    DeviceLost(Arc<BackendError>),
+    /// The model is loaded again, which took so long; the reply goes on.
+    DeviceRestored {
+        loading: Duration,
+    },
     Finished(Finished),
     Failed(EngineError),
 }
@@ -133,4 +139,8 @@ pub enum EngineError {
     Thread(String),
     #[error(transparent)]
     Backend(Arc<BackendError>),
+    #[error(
+        "{0}, for the second time without a token in between; the conversation is kept, so ask again, or on another device"
+    )]
+    LostAgain(Arc<BackendError>),
 }

@@ -1,5 +1,9 @@
 //! The engine's thread.
 
+mod active;
+mod machine;
+mod recovery;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,15 +11,16 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Instant;
 
 use ingle_backends::plan::BatchLimits;
-use ingle_backends::sampling::Sampling;
 use ingle_backends::{
-    BackendError, Batch, LogitRows, PageCopy, PrepareOptions, Runner, SequenceStep, StepOutput, Tokens,
+    BackendError, Batch, LogitRows, PageCopy, PrepareOptions, SequenceStep, StepOutput, Tokens,
 };
 
+pub(super) use self::machine::Machine;
+pub use self::machine::PrepareAgain;
+
+use self::active::Active;
 use super::flight::{Ahead, Flight, Part};
-use super::request::{
-    Candidate, EngineError, Event, FinishReason, Finished, GeneratedToken, Request, Timings,
-};
+use super::request::{EngineError, Event, FinishReason, Finished, Request, Timings};
 use super::schedule::{Demand, share};
 use crate::cache::{CachedSequence, PagePool};
 
@@ -45,24 +50,8 @@ struct Conversation {
     closed: bool,
 }
 
-/// A reply that is being read for or written.
-struct Active {
-    /// Tells it from all other replies.
-    number: u64,
-    job: Job,
-    /// The conversation with what was written so far.
-    tokens: Vec<u32>,
-    prompt: usize,
-    /// Whether its conversation was brought to begin with these tokens.
-    resumed: bool,
-    timings: Timings,
-    asked: Instant,
-    begun: Option<Instant>,
-    first_token: Option<Instant>,
-}
-
 pub(super) struct Worker {
-    runner: Box<dyn Runner>,
+    machine: Machine,
     pool: PagePool,
     limits: BatchLimits,
     conversations: HashMap<u64, Conversation>,
@@ -78,9 +67,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(runner: Box<dyn Runner>, options: &PrepareOptions, inbox: Receiver<Message>) -> Self {
+    pub(super) fn new(machine: Machine, options: &PrepareOptions, inbox: Receiver<Message>) -> Self {
         Self {
-            runner,
+            machine,
             pool: PagePool::new(options.cache.pages, options.cache.page_tokens),
             limits: options.limits,
             conversations: HashMap::new(),
@@ -103,16 +92,19 @@ impl Worker {
         while !self.quit {
             self.take_messages();
             self.drop_cancelled();
+            if !self.restore() {
+                continue;
+            }
             let (parts, copies) = self.choose();
             let due = match self.submit(parts, &copies) {
-                Some(step) if self.runner.queues() => self.flight.replace(step),
+                Some(step) if self.machine.queues() => self.flight.replace(step),
                 Some(step) => Some(step),
                 None => self.flight.take(),
             };
             if let Some(Flight { ticket, parts }) = due {
-                match self.runner.collect(ticket) {
+                match self.machine.collect(ticket) {
                     Ok(output) => self.hand_out(&parts, output),
-                    Err(error) => self.fail(&parts, error),
+                    Err(error) => self.fail(&parts, &error),
                 }
             }
         }
@@ -150,7 +142,7 @@ impl Worker {
     fn begin(&mut self, job: Job) {
         let context = self.context();
         let conversation = self.conversations.entry(job.session).or_default();
-        let tokens = job.request.tokens.clone();
+        let tokens = &job.request.tokens;
         let refused = if conversation.replying {
             Some(EngineError::Busy)
         } else if tokens.is_empty() {
@@ -171,17 +163,7 @@ impl Worker {
         }
         conversation.replying = true;
         self.begun += 1;
-        self.active.push(Active {
-            number: self.begun,
-            prompt: tokens.len(),
-            timings: Timings { prompt_tokens: tokens.len(), ..Timings::default() },
-            tokens,
-            job,
-            resumed: false,
-            asked: Instant::now(),
-            begun: None,
-            first_token: None,
-        });
+        self.active.push(Active::new(self.begun, job));
     }
 
     fn close(&mut self, session: u64) {
@@ -356,11 +338,11 @@ impl Worker {
             return None;
         }
         let batch = self.batch(&parts);
-        let copied = if copies.is_empty() { Ok(()) } else { self.runner.copy_pages(copies) };
-        match copied.and_then(|()| self.runner.submit(&batch)) {
+        let copied = if copies.is_empty() { Ok(()) } else { self.machine.copy_pages(copies) };
+        match copied.and_then(|()| self.machine.submit(&batch)) {
             Ok(ticket) => Some(Flight { ticket, parts }),
             Err(error) => {
-                self.fail(&parts, error);
+                self.fail(&parts, &error);
                 None
             }
         }
@@ -399,15 +381,25 @@ impl Worker {
         }
     }
 
-    /// A step failed: so do the replies that took part in it. What the cache held before is still good.
-    fn fail(&mut self, parts: &[Part], error: BackendError) {
-        let error = Arc::new(error);
-        for part in parts {
-            let Some(index) = self.place(part) else { continue };
-            let active = self.active.remove(index);
-            let _ = active.job.events.send(Event::Failed(EngineError::Backend(Arc::clone(&error))));
-            self.put_away(active.job.session);
+    /// A step failed: so do the replies that took part in it, unless they can be gone on with on a new runner. What the cache held
+    /// before is still good where the device is.
+    fn fail(&mut self, parts: &[Part], error: &Arc<BackendError>) {
+        if matches!(**error, BackendError::DeviceLost { .. }) {
+            self.lose(parts, error);
+            return;
         }
+        for part in parts {
+            if let Some(index) = self.place(part) {
+                self.refuse(index, EngineError::Backend(Arc::clone(error)));
+            }
+        }
+    }
+
+    /// Ends a reply with an error.
+    fn refuse(&mut self, index: usize, error: EngineError) {
+        let active = self.active.remove(index);
+        let _ = active.job.events.send(Event::Failed(error));
+        self.put_away(active.job.session);
     }
 
     fn finish(&mut self, index: usize, reason: FinishReason) {
@@ -430,70 +422,4 @@ impl Worker {
             self.close(session);
         }
     }
-}
-
-impl Active {
-    /// How its next token is drawn; with `ahead`, the backend adds the token before it to the history.
-    fn sampling(&self, ahead: bool) -> Sampling {
-        let request = &self.job.request;
-        let mut sampling = request.sampling.clone();
-        if request.penalty_window == 0 {
-            // No token counts, not even the one that the backend would add.
-            sampling.repetition_penalty = 1.0;
-            (sampling.presence_penalty, sampling.frequency_penalty) = (0.0, 0.0);
-        } else if sampling.penalizes() {
-            let known = request.penalty_window - usize::from(ahead);
-            sampling.history = self.tokens[self.tokens.len().saturating_sub(known)..].to_vec();
-        }
-        sampling
-    }
-
-    /// Adds a drawn token to the reply; says whether that ended it.
-    fn take_token(&mut self, token: u32, logits: &[f32]) -> Option<FinishReason> {
-        self.first_token.get_or_insert_with(Instant::now);
-        if self.job.request.stop_tokens.contains(&token) {
-            return Some(FinishReason::StopToken(token));
-        }
-        self.tokens.push(token);
-        self.timings.generated_tokens += 1;
-        let normalizer = log_sum_exp(logits);
-        let candidates = best(logits, self.job.request.top_candidates, normalizer);
-        let log_probability = logits.get(token as usize).map(|l| l - normalizer);
-        let _ = self.job.events.send(Event::Token(GeneratedToken { id: token, log_probability, candidates }));
-        (self.timings.generated_tokens >= self.job.request.max_tokens).then_some(FinishReason::MaxTokens)
-    }
-
-    fn timings(&self) -> Timings {
-        let now = Instant::now();
-        let begun = self.begun.unwrap_or(now);
-        let first = self.first_token.unwrap_or(now);
-        Timings {
-            waiting: begun.saturating_duration_since(self.asked),
-            reading: first.saturating_duration_since(begun),
-            writing: now.saturating_duration_since(first),
-            ..self.timings
-        }
-    }
-}
-
-/// `ln Σ exp(l)`, in f64 and without overflow.
-fn log_sum_exp(logits: &[f32]) -> f32 {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|l| f64::from(l - max).exp()).sum();
-    max + sum.ln() as f32
-}
-
-/// The `count` most likely tokens, the lower one first among equals.
-fn best(logits: &[f32], count: usize, normalizer: f32) -> Vec<Candidate> {
-    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
-    let order = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
-    if count < ids.len() {
-        if count == 0 {
-            return vec![];
-        }
-        ids.select_nth_unstable_by(count, order);
-        ids.truncate(count);
-    }
-    ids.sort_unstable_by(order);
-    ids.into_iter().map(|id| Candidate { id, log_probability: logits[id as usize] - normalizer }).collect()
 }

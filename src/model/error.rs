@@ -24,6 +24,8 @@ pub enum ModelError {
     Template { folder: PathBuf, source: TemplateError },
     #[error(transparent)]
     ConvertedCache(#[from] CacheError),
+    #[error("{} is loaded already: where converted weights are kept has to be said before that", .0.display())]
+    InUse(PathBuf),
     #[error("{} was opened without its tokenizer", .0.display())]
     OpenedWithoutText(PathBuf),
 }

@@ -27,7 +27,7 @@ pub use quantize::QuantizeError;
 pub use weights::{WeightChoice, WeightReason};
 
 use crate::Device;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, PrepareAgain};
 
 /// A model folder, opened.
 #[derive(Debug)]
@@ -35,7 +35,8 @@ pub struct Model {
     pub folder: PathBuf,
     pub config: Config,
     pub architecture: Box<dyn Architecture>,
-    pub checkpoint: Checkpoint,
+    /// Shared with what was loaded from it, which may have to be loaded again.
+    pub checkpoint: Arc<Checkpoint>,
     text: Option<ModelText>,
 }
 
@@ -62,17 +63,19 @@ impl Model {
     /// Opens a folder for work on token ids, which needs no tokenizer.
     pub fn open_without_text(folder: &Path) -> Result<Self, ModelError> {
         // First, since it says best what is wrong with a folder that is none.
-        let checkpoint = Checkpoint::open(folder)?;
+        let checkpoint = Arc::new(Checkpoint::open(folder)?);
         let failed = |source| ModelError::config(folder, source);
         let config = Config::open(folder).map_err(failed)?;
         let architecture = ingle_models::arch::from_config(&config).map_err(failed)?;
         Ok(Self { folder: folder.to_owned(), config, architecture, checkpoint, text: None })
     }
 
-    /// Keeps converted weights in a folder, so that the next start is fast.
+    /// Keeps converted weights in a folder, so that the next start is fast. This is decided before the model is loaded.
     pub fn keep_converted(self, folder: &Path) -> Result<Self, ModelError> {
         let cache = ConvertedCache::open(folder)?;
-        Ok(Self { checkpoint: self.checkpoint.with_cache(cache), ..self })
+        let checkpoint = Arc::into_inner(self.checkpoint);
+        let checkpoint = checkpoint.ok_or_else(|| ModelError::InUse(self.folder.clone()))?;
+        Ok(Self { checkpoint: Arc::new(checkpoint.with_cache(cache)), ..self })
     }
 
     /// The folder's own name.
@@ -117,13 +120,19 @@ impl Model {
         progress: &mut ProgressFn<'_>,
     ) -> Result<LoadedModel, LoadError> {
         let start = Instant::now();
-        let plan = Arc::clone(&preflight.plan);
-        let runner =
-            device.backend.prepare(&device.info.id, plan, &self.checkpoint, &preflight.prepare, progress)?;
+        let (device, checkpoint) = (device.clone(), Arc::clone(&self.checkpoint));
+        let (id, plan, options) =
+            (device.info.id.clone(), Arc::clone(&preflight.plan), preflight.prepare.clone());
+        let prepare = move |progress: &mut ProgressFn<'_>| {
+            let Device { backend, info } = &device;
+            backend.prepare(&info.id, Arc::clone(&plan), &*checkpoint, &options, progress)
+        };
+        let runner = prepare(progress)?;
         Ok(LoadedModel {
             footprint: runner.memory(),
             runner,
-            device: device.info.id.clone(),
+            again: PrepareAgain::new(prepare),
+            device: id,
             preflight,
             loading: start.elapsed(),
             notices: self.checkpoint.take_notices(),
@@ -184,6 +193,8 @@ impl Default for LoadOptions {
 #[derive(Debug)]
 pub struct LoadedModel {
     pub runner: Box<dyn Runner>,
+    /// Loads it again where the device was lost.
+    pub again: PrepareAgain,
     pub device: DeviceId,
     pub preflight: Preflight,
     /// What it holds on the device.
@@ -211,8 +222,8 @@ impl LoadedModel {
         self.preflight.context
     }
 
-    /// Starts an engine with it.
+    /// Starts an engine with it, which loads it again should its device be lost.
     pub fn into_engine(self) -> Result<Engine, EngineError> {
-        Engine::start(self.runner, &self.preflight.prepare)
+        Engine::start_lasting(self.runner, &self.preflight.prepare, self.again)
     }
 }

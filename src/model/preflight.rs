@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ingle_backends::format::{CacheFormat, Int8Group, WeightFormat};
-use ingle_backends::plan::{Footprint, Plan};
+use ingle_backends::plan::{BatchLimits, Footprint, Plan};
 use ingle_backends::{DeviceId, PrepareOptions};
 use ingle_models::WeightFormats;
 
@@ -118,6 +118,20 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// The largest steps, up to `limits`, whose values each fit what a kernel can be shown at once.
+///
+/// Where not even the smallest do, that is for the backend to say.
+fn visible_limits(plan: &Plan, limits: BatchLimits, binding: Option<u64>) -> BatchLimits {
+    let fits = |limits: &BatchLimits| {
+        binding.is_none_or(|binding| plan.values.iter().all(|value| limits.bytes(&value.shape) <= binding))
+    };
+    let mut smaller = limits;
+    while !fits(&smaller) && smaller.rows / 2 >= limits.selected.max(1) {
+        smaller.rows /= 2;
+    }
+    smaller
+}
+
 impl Model {
     /// Decides how the model is loaded on a device, by the memory that is available there now.
     pub fn preflight(&self, device: &Device, options: &LoadOptions) -> Result<Preflight, LoadError> {
@@ -133,10 +147,10 @@ impl Model {
         };
         let chosen = self.choose_formats(options.weights, options.embedding, &options.exceptions, fits)?;
         let plan = self.fused(&chosen.formats, options, options.context)?;
+        let limits = visible_limits(&plan, options.limits, device.info.limits.binding);
         check_exceptions(&plan, &options.exceptions)?;
-        let room = available.map_or(usize::MAX, |available| {
-            largest_context(&plan, options.cache, &options.limits, available)
-        });
+        let room = available
+            .map_or(usize::MAX, |available| largest_context(&plan, options.cache, &limits, available));
         let (context, context_reason) = match options.context {
             Some(asked) if asked > made_for => (asked, ContextReason::BeyondModel(made_for)),
             Some(asked) => (asked, ContextReason::Asked),
@@ -147,7 +161,7 @@ impl Model {
             None => (USUAL_CONTEXT, ContextReason::Usual(made_for)),
         };
         let cache = cache_for(context, options.cache);
-        let footprint = plan.footprint(&cache, &options.limits);
+        let footprint = plan.footprint(&cache, &limits);
         if let Some(available) = available.filter(|available| footprint.total() > *available) {
             return Err(LoadError::DoesNotFit(Box::new(Shortage {
                 model: self.name(),
@@ -165,7 +179,7 @@ impl Model {
             plan: Arc::new(plan),
             formats: chosen.formats,
             weight_reason: chosen.reason,
-            prepare: PrepareOptions { cache, limits: options.limits, tier: options.tier.clone() },
+            prepare: PrepareOptions { cache, limits, tier: options.tier.clone() },
             context,
             context_reason,
             footprint,
@@ -210,5 +224,21 @@ impl Model {
             }
         }
         Ok(alternatives)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_as_large_as_a_kernel_can_be_shown() {
+        let shape = ingle_models::shapes::find("llama-3.1-8b").unwrap();
+        let plan = shape.architecture.plan(&WeightFormats::uniform(WeightFormat::Nf4).into()).unwrap();
+        let limits = BatchLimits { rows: 512, selected: 4, sequences: 4 };
+        // 14,336 results of 4 bytes for each row.
+        let rows = |binding| visible_limits(&plan, limits, binding).rows;
+        assert_eq!([rows(None), rows(Some(128 << 20)), rows(Some(16 << 20))], [512, 512, 256]);
+        assert_eq!(rows(Some(1)), 4);
     }
 }

@@ -48,7 +48,7 @@ impl Model {
         }
         let targets: Vec<Target> = targets.into_values().collect();
         let vectors: Vec<_> = plan.vectors.iter().flat_map(|vector| vector.parts.clone()).collect();
-        let (checkpoint, folder) = (&self.checkpoint, self.folder.as_path());
+        let (checkpoint, folder) = (&*self.checkpoint, self.folder.as_path());
         let export = Export {
             checkpoint,
             folder,

@@ -161,10 +161,13 @@ pub(crate) struct BenchArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SelftestArguments {
-    /// Only this backend: cpu.
+    /// Only this backend: cpu or wgpu; with --steps also a device, such as wgpu:1.
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<String>,
     /// Only cases with names like this, such as `linear/nf4*`.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) only: Option<String>,
+    /// Instead takes so many random steps on each device, and fails if memory grows or a driver complains.
+    #[arg(long, value_name = "STEPS", conflicts_with = "only")]
+    pub(crate) steps: Option<usize>,
 }

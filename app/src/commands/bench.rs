@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use inglenook::backend::plan::{Plan, StepShape};
-use inglenook::backend::{PrepareOptions, Profile, Runner};
-use inglenook::measure::{Series, Speed, Workload, speed};
+use inglenook::backend::{PrepareOptions, Profile, ProgressFn, Runner};
+use inglenook::measure::{Series, Speed, Start, Workload, speed};
 use inglenook::{Device, find_device};
 use serde_json::{Value, json};
 
@@ -30,7 +31,9 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     if workload.prompt == 0 && workload.depth == 0 {
         bail!("writing needs something before it: give --prompt or --depth");
     }
+    let begun = Instant::now();
     let device = find_device(&arguments.backend)?;
+    let finding = begun.elapsed();
     let subject = arguments.model.subject()?;
     let plan = Arc::new(subject.plan.clone());
     let cache = workload.cache(arguments.model.cache);
@@ -39,12 +42,18 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     if arguments.parallel.is_some() {
         return super::parallel::run(arguments, &device, &subject, &options);
     }
-    let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
-    let mut runner = with_progress(|progress| {
+    // First of all, since whatever else is asked of the device opens it.
+    let (mut runner, mut start) = with_progress(|progress| {
         let (id, plan) = (&device.info.id, Arc::clone(&plan));
-        Ok(device.backend.prepare(id, plan, subject.weights(), &options, progress)?)
+        let prepare = |progress: &mut ProgressFn<'_>| {
+            device.backend.prepare(id, plan, subject.weights(), &options, progress)
+        };
+        Ok(Start::prepare(Instant::now(), progress, prepare)?)
     })
     .with_context(|| format!("{} cannot be prepared on {}", subject.name, device.info.id))?;
+    start.opening += finding;
+    start.read(runner.as_mut(), &plan, &workload, cache)?;
+    let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
     let speed = speed(runner.as_mut(), &plan, &workload, cache)?;
     let bandwidth_after = device.backend.measure_bandwidth(&device.info.id)?;
 
@@ -54,6 +63,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
         subject: &subject,
         plan: &plan,
         speed: &speed,
+        start,
         // The faster of both: a share of a peak is not to be flattered by a disturbed measurement of it.
         bandwidth: bandwidth.max(bandwidth_after),
         workload,
@@ -71,6 +81,7 @@ struct Report<'a> {
     subject: &'a Subject,
     plan: &'a Plan,
     speed: &'a Speed,
+    start: Start,
     bandwidth: f64,
     workload: Workload,
     cache: inglenook::backend::CacheOptions,
@@ -109,6 +120,13 @@ impl Report<'_> {
             "depth": self.workload.depth,
             "batch": self.workload.batch,
             "chunk": self.workload.chunk,
+            "first_token_seconds": {
+                "opening": self.start.opening.as_secs_f64(),
+                "weights": self.start.weights.as_secs_f64(),
+                "kernels": self.start.kernels.as_secs_f64(),
+                "reading": self.start.reading.as_secs_f64(),
+                "total": self.start.total().as_secs_f64(),
+            },
             "prefill_tokens_per_second": series(&self.speed.prefill),
             "decode_tokens_per_second": series(&self.speed.decode),
             "decode_bytes_per_step": self.speed.decode_step_bytes,
@@ -136,6 +154,15 @@ impl Report<'_> {
                 format!("{name}  {:8.2} tokens/s  (spread {:.2})\n", s.median(), s.spread())
             })
         };
+        let seconds = |time: std::time::Duration| format!("{:.3} s", time.as_secs_f64());
+        out += &format!(
+            "first token after {}: opening the device {}, weights {}, kernels {}, prompt {}\n",
+            seconds(self.start.total()),
+            seconds(self.start.opening),
+            seconds(self.start.weights),
+            seconds(self.start.kernels),
+            seconds(self.start.reading),
+        );
         out += &line("prefill", &self.speed.prefill);
         out += &line("decode ", &self.speed.decode);
         if let Some(rate) = self.decode_bandwidth() {

@@ -11,7 +11,7 @@ use inglenook::engine::Session;
 use inglenook::model::{Model, ModelText};
 use serde_json::json;
 
-use super::reply::summary;
+use super::reply::{lost, restored, summary};
 use crate::cli::{ChatArguments, WhenFull};
 use crate::failure::{bad_model, usage};
 use crate::interrupt::{self, Stoppable};
@@ -168,6 +168,8 @@ impl Chat<'_> {
         for event in reply {
             match event {
                 ReplyEvent::Reading { .. } | ReplyEvent::Token(_) => {}
+                ReplyEvent::DeviceLost(error) => eprintln!("\n{}", lost(&error)),
+                ReplyEvent::DeviceRestored { loading } => eprintln!("{}", restored(loading)),
                 ReplyEvent::Text { text: piece, thinking: true } => {
                     let shown = text::printable(&piece);
                     if dim {

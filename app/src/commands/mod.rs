@@ -16,6 +16,7 @@ mod reply;
 mod run;
 mod selftest;
 mod shapes;
+mod soak;
 mod subject;
 
 use crate::cli::{Arguments, Command};

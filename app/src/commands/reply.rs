@@ -1,7 +1,8 @@
 //! What `chat` and `run` have in common: how a reply is asked for, and how its end is told.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use inglenook::backend::BackendError;
 use inglenook::backend::sampling::Sampling;
 use inglenook::chat::Ending;
 use inglenook::engine::{Request, Timings};
@@ -47,6 +48,16 @@ impl SamplingArguments {
 fn any_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |time| (time.as_nanos() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32)
+}
+
+/// What is told when a device is lost in the middle of a reply.
+pub(crate) fn lost(error: &BackendError) -> String {
+    format!("[{error}; the model is being loaded again, and the reply will go on]")
+}
+
+/// What is told when it goes on.
+pub(crate) fn restored(loading: Duration) -> String {
+    format!("[loaded again in {:.1} s]", loading.as_secs_f64())
 }
 
 /// The line after a reply.

@@ -10,7 +10,7 @@ use inglenook::model::{Model, ModelText};
 use serde_json::{Value, json};
 
 use super::chat::settle_template;
-use super::reply::summary;
+use super::reply::{lost, restored, summary};
 use crate::cli::RunArguments;
 use crate::failure::usage;
 use crate::interrupt::{self, Stoppable};
@@ -105,6 +105,8 @@ fn follow(reply: TextReply, show: bool) -> anyhow::Result<Written> {
     for event in reply {
         match event {
             ReplyEvent::Reading { .. } => {}
+            ReplyEvent::DeviceLost(error) => eprintln!("\n{}", lost(&error)),
+            ReplyEvent::DeviceRestored { loading } => eprintln!("{}", restored(loading)),
             ReplyEvent::Token(token) => written.tokens.push(token),
             ReplyEvent::Text { text: piece, thinking } => {
                 if show && thinking {

@@ -7,6 +7,9 @@ use crate::cli::SelftestArguments;
 use crate::text;
 
 pub(crate) fn run(arguments: &SelftestArguments) -> anyhow::Result<()> {
+    if let Some(steps) = arguments.steps {
+        return super::soak::run(steps, arguments.backend.as_deref());
+    }
     let mut backends = inglenook::backends().to_vec();
     if let Some(name) = &arguments.backend {
         backends.retain(|backend| backend.name() == name);

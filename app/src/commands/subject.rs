@@ -22,7 +22,7 @@ pub(crate) struct Subject {
 impl Subject {
     pub(crate) fn weights(&self) -> &dyn WeightSource {
         match &self.model {
-            Some(model) => &model.checkpoint,
+            Some(model) => &*model.checkpoint,
             None => &SyntheticWeights { seed: 0 },
         }
     }

@@ -15,7 +15,7 @@ use super::record::Program;
 use super::runner::{Parts, WgpuRunner};
 use super::tables::Tables;
 use super::values::DeviceValues;
-use super::weights::DeviceWeights;
+use super::weights::{DeviceWeights, check_visible};
 use crate::pages::usable_cache;
 use crate::plan::{Plan, check};
 use crate::{
@@ -46,6 +46,8 @@ pub struct WgpuBackend {
     overrides: LimitOverrides,
     /// Where compiled pipelines are kept from one start to the next.
     cache: Option<PathBuf>,
+    /// Whether drivers are asked to check all that they are told, where they can.
+    validated: bool,
     adapters: OnceLock<Vec<wgpu::Adapter>>,
     /// Opened devices by their index.
     open: Mutex<HashMap<usize, Arc<OpenDevice>>>,
@@ -62,12 +64,29 @@ impl WgpuBackend {
         Self { cache, ..Self::default() }
     }
 
+    /// A backend that has drivers check what they are told, where their layers for that are installed. What they find wrong they
+    /// say to the logger.
+    pub fn validated() -> Self {
+        Self { validated: true, ..Self::default() }
+    }
+
+    /// Loses a device that is open, as a driver that crashed would: how tests see what becomes of those who use it.
+    #[doc(hidden)]
+    pub fn lose_device(&self, device: &DeviceId) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&device.index).cloned();
+        if let Some(open) = open.filter(|_| device.backend == NAME) {
+            open.lose();
+        }
+    }
+
     /// The adapters, looked for when they are first needed.
     fn adapters(&self) -> &[wgpu::Adapter] {
         self.adapters.get_or_init(|| {
             let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
             descriptor.backends = wgpu::Backends::PRIMARY.with_env();
-            descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+            let checks =
+                if self.validated { wgpu::InstanceFlags::VALIDATION } else { wgpu::InstanceFlags::empty() };
+            descriptor.flags = checks.with_env();
             let instance = wgpu::Instance::new(descriptor);
             let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
             adapters.retain(|a| {
@@ -124,7 +143,10 @@ impl WgpuBackend {
         least(&mut limits.max_storage_buffers_per_shader_stage, storage_buffers);
         least(&mut limits.max_compute_workgroup_storage_size, workgroup_memory);
         // Offsets into weights are counted in u32 words.
-        limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.min((1 << 32) - 256);
+        let binding = limits.max_storage_buffer_binding_size.min((1 << 32) - 256);
+        // Buffers are whole multiples of 16 bytes, so that a limit between two is the lower one.
+        limits.max_storage_buffer_binding_size = binding & !15;
+        limits.max_buffer_size &= !15;
         limits
     }
 
@@ -210,6 +232,27 @@ fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
     }
 }
 
+/// Bytes of a device's own memory, which Vulkan tells: its largest heap of those that count as near.
+#[cfg(not(target_vendor = "apple"))]
+#[allow(unsafe_code, reason = "the driver is asked past wgpu")]
+fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
+    /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`
+    const NEAR: u32 = 1;
+    // SAFETY: nothing is destroyed; the handles are used while the adapter is held.
+    let vulkan = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
+    let (instance, device) = (vulkan.shared_instance().raw_instance(), vulkan.raw_physical_device());
+    // SAFETY: the device is one of this instance's.
+    let properties = unsafe { instance.get_physical_device_memory_properties(device) };
+    let heaps = properties.memory_heaps.iter().take(properties.memory_heap_count as usize);
+    heaps.filter(|heap| heap.flags.as_raw() & NEAR != 0).map(|heap| heap.size).max()
+}
+
+/// Metal does not tell through wgpu.
+#[cfg(target_vendor = "apple")]
+fn memory(_: &wgpu::Adapter) -> Option<u64> {
+    None
+}
+
 const fn rank(kind: DeviceKind) -> u32 {
     match kind {
         DeviceKind::Discrete => 0,
@@ -267,7 +310,8 @@ impl Backend for WgpuBackend {
                 driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
                 kind,
                 memory: DeviceMemory {
-                    total: None,
+                    total: memory(adapter),
+                    // Programs share it, and wgpu does not say how much is left.
                     available: None,
                     shared_with_cpu: kind != DeviceKind::Discrete,
                 },
@@ -306,6 +350,12 @@ impl Backend for WgpuBackend {
         super::bandwidth::read_bandwidth(&gpu)
     }
 
+    fn allocated_bytes(&self, device: &DeviceId) -> Option<u64> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = open.get(&device.index).filter(|_| device.backend == NAME)?;
+        Some(open.device.generate_allocator_report()?.total_allocated_bytes)
+    }
+
     fn prepare(
         &self,
         device: &DeviceId,
@@ -322,6 +372,7 @@ impl Backend for WgpuBackend {
             open: self.open(device, adapter)?,
             capabilities: self.capabilities(adapter).limited_to(tier),
         };
+        check_visible(&gpu, &plan)?;
         let mut values = DeviceValues::new(&gpu, &plan, &options.limits)?;
         let caches = DeviceCache::all_of(&gpu, &plan, &options.cache)?;
         let tables = Tables::new(&gpu, &plan, &options)?;
@@ -354,5 +405,29 @@ impl Backend for WgpuBackend {
         let program = Program::new(&gpu, &tables.step, planned, &mut compiled)?;
         let parts = Parts { gpu, plan, options, weights, caches, tables, values, program };
         Ok(Box::new(WgpuRunner::new(parts)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_says_that_it_is_lost_and_is_opened_again() {
+        let backend = WgpuBackend::default();
+        for (index, adapter) in backend.adapters().iter().enumerate() {
+            let id = DeviceId { backend: NAME, index };
+            let open = backend.open(&id, adapter).unwrap();
+            assert!(Arc::ptr_eq(&open, &backend.open(&id, adapter).unwrap()) && open.check().is_ok());
+            open.device.destroy();
+            let _ = open.device.poll(wgpu::PollType::wait_indefinitely());
+            for _ in 0..2 {
+                let error = open.check().unwrap_err();
+                let BackendError::DeviceLost { device, .. } = &error else { panic!("{error:?}") };
+                assert!(device.starts_with(&id.to_string()), "{error}");
+            }
+            let other = backend.open(&id, adapter).unwrap();
+            assert!(!Arc::ptr_eq(&open, &other) && other.check().is_ok());
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn kernel() -> Kernel {
 /// Bytes per second of a plain read, the median of several passes.
 pub(super) fn read_bandwidth(gpu: &Gpu) -> Result<f64, BackendError> {
     let wanted = if gpu.capabilities.software { SOFTWARE_BYTES } else { BYTES };
-    let bytes = wanted.min(gpu.capabilities.binding).min(gpu.capabilities.buffer) / RUN_BYTES * RUN_BYTES;
+    let bytes = wanted.min(gpu.capabilities.visible()) / RUN_BYTES * RUN_BYTES;
     let source = gpu.open.buffer("memory to read", bytes, STORAGE)?;
     let reader = Reader::new(gpu, Region::whole(source), bytes)?;
     let reads = if gpu.capabilities.software { SOFTWARE_READS } else { READS };

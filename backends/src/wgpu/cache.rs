@@ -63,16 +63,9 @@ impl DeviceCache {
 
     fn buffer(gpu: &Gpu, what: &str, page: usize, pages: usize) -> Result<Region, BackendError> {
         let bytes = (page as u64).saturating_mul(pages as u64);
-        let most = gpu.capabilities.binding.min(gpu.capabilities.buffer);
-        if bytes > most {
-            return Err(BackendError::OutOfMemory {
-                device: gpu.open.name.clone(),
-                what: format!("{what}, {pages} pages in one binding,"),
-                needed: bytes,
-                available: most,
-                advice: format!("{} pages would fit", most.checked_div(page as u64).unwrap_or(0)),
-            });
-        }
+        gpu.check_visible(format!("{what}, {pages} pages,"), bytes, |most| {
+            format!("{} pages, a shorter context, would do", most.checked_div(page as u64).unwrap_or(0))
+        })?;
         Ok(Region::whole(gpu.open.buffer(what, bytes, STORAGE)?))
     }
 }

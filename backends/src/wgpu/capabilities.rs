@@ -77,7 +77,7 @@ pub(crate) struct Capabilities {
     pub(crate) binding: u64,
     /// Bytes of a buffer.
     pub(crate) buffer: u64,
-    /// Storage buffers of a kernel.
+    /// Storage buffers of a kernel; no dispatch may have more bindings.
     pub(crate) storage_buffers: u32,
     /// A driver that computes on the CPU: what it wants is the opposite of what a GPU wants.
     pub(crate) software: bool,
@@ -114,6 +114,11 @@ impl Capabilities {
             && self.subgroups == Some((32, 32))
             && self.workgroup_memory >= workgroup_memory
             && self.invocations >= 256
+    }
+
+    /// Bytes of a buffer that a kernel can be shown at once.
+    pub(crate) fn visible(&self) -> u64 {
+        self.binding.min(self.buffer)
     }
 
     /// Whether all invocations of a workgroup of `size`, cut into runs of `lanes`, surely have each run in one subgroup.

@@ -49,6 +49,29 @@ pub(crate) struct Gpu {
     pub(crate) capabilities: Capabilities,
 }
 
+impl Gpu {
+    /// Refuses what no kernel could be shown whole; `advice` is told how many bytes could be.
+    pub(crate) fn check_visible(
+        &self,
+        what: impl Into<String>,
+        bytes: u64,
+        advice: impl FnOnce(u64) -> String,
+    ) -> Result<(), BackendError> {
+        let limit = self.capabilities.visible();
+        if bytes <= limit {
+            return Ok(());
+        }
+        let device = self.open.name.clone();
+        Err(BackendError::TooLarge {
+            device,
+            what: what.into(),
+            needed: bytes,
+            limit,
+            advice: advice(limit).into(),
+        })
+    }
+}
+
 /// What a bind group layout has to know of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum BindingKind {
@@ -102,20 +125,34 @@ impl OpenDevice {
         lock(&self.troubles).lost.clone()
     }
 
+    /// Loses it on purpose.
+    pub(crate) fn lose(&self) {
+        // A loss is told of before anything is taken away, but where it is on purpose wgpu does it the other way round.
+        lock(&self.troubles).lost.get_or_insert_with(|| "on purpose".to_owned());
+        self.device.destroy();
+        // The loss is told of once what was submitted is done.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+    }
+
+    /// What the driver refused; of a lost device, that it is lost.
+    pub(crate) fn refused(&self, message: String) -> BackendError {
+        match self.lost() {
+            Some(reason) => self.lost_error(reason),
+            None => BackendError::Driver { device: self.name.clone(), message },
+        }
+    }
+
     pub(crate) fn lost_error(&self, reason: String) -> BackendError {
         BackendError::DeviceLost { device: self.name.clone(), reason }
     }
 
     /// What the device said since it was asked last, as an error.
     pub(crate) fn check(&self) -> Result<(), BackendError> {
-        let mut troubles = lock(&self.troubles);
-        if let Some(reason) = &troubles.lost {
-            return Err(self.lost_error(reason.clone()));
+        if let Some(reason) = self.lost() {
+            return Err(self.lost_error(reason));
         }
-        match troubles.uncaught.take() {
-            None => Ok(()),
-            Some(message) => Err(BackendError::Driver { device: self.name.clone(), message }),
-        }
+        let uncaught = lock(&self.troubles).uncaught.take();
+        uncaught.map_or(Ok(()), |message| Err(self.refused(message)))
     }
 
     /// Runs `act`; what the device says against it meanwhile becomes an error.
@@ -140,9 +177,7 @@ impl OpenDevice {
         }
         match validation.or(internal) {
             None => Ok(made),
-            Some(error) => {
-                Err(BackendError::Driver { device: self.name.clone(), message: format!("{what}: {error}") })
-            }
+            Some(error) => Err(self.refused(format!("{what}: {error}"))),
         }
     }
 
@@ -183,7 +218,11 @@ impl OpenDevice {
         self.check()?;
         match waited {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.lost_error(format!("it has not answered for {PATIENCE:?}: {error}"))),
+            Err(error) => {
+                // Whatever it is doing, nobody can tell when it will be done: who goes on does so on a device opened anew.
+                let reason = format!("it has not answered for {PATIENCE:?}: {error}");
+                Err(self.lost_error(lock(&self.troubles).lost.get_or_insert(reason).clone()))
+            }
         }
     }
 

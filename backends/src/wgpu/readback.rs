@@ -143,7 +143,7 @@ impl Readback {
         };
         let found: Result<_, String> = read();
         wanted.buffer.unmap();
-        let found = found.map_err(|message| BackendError::Driver { device: open.name.clone(), message })?;
+        let found = found.map_err(|message| open.refused(message))?;
         self.free.push(wanted.buffer);
         Ok(found)
     }

@@ -37,6 +37,7 @@ impl Program {
         compiled: &mut dyn FnMut(usize, usize) -> Result<(), BackendError>,
     ) -> Result<Self, BackendError> {
         let open = &gpu.open;
+        check_bindings(gpu, &planned)?;
         let mut known = HashSet::new();
         let distinct =
             planned.iter().filter(|p| known.insert(p.dispatch.kernel.to_string())).collect::<Vec<_>>();
@@ -118,6 +119,22 @@ impl Program {
                 launch.record(&mut pass, counts);
             }
         }
+    }
+}
+
+/// Refuses kernels that are told more buffers than the device lets them see.
+fn check_bindings(gpu: &Gpu, planned: &[Planned]) -> Result<(), BackendError> {
+    let most = gpu.capabilities.storage_buffers;
+    match planned.iter().find(|planned| planned.dispatch.bindings.len() as u32 > most) {
+        None => Ok(()),
+        Some(Planned { dispatch, .. }) => Err(BackendError::Unsupported {
+            device: gpu.open.name.clone(),
+            what: format!(
+                "the kernel {}, which needs {} storage buffers; it gives a kernel {most}",
+                dispatch.kernel,
+                dispatch.bindings.len()
+            ),
+        }),
     }
 }
 

@@ -65,6 +65,18 @@ pub(crate) enum Table {
     SampleLists,
 }
 
+impl Table {
+    /// How messages name it.
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Attention => "the page tables",
+            Self::Angles(_) => "the angles",
+            Self::SampleLists => "the lists of biased and counted tokens",
+            _ => "a table",
+        }
+    }
+}
+
 /// Marks an entry of [`Table::RowToken`] as the number of a draw.
 pub(crate) const DRAWN: u32 = 1 << 31;
 
@@ -159,6 +171,12 @@ impl Tables {
             (table, offset, size)
         });
         let places = places.collect::<Vec<_>>();
+        for (table, _, size) in &places {
+            let what = format!("room for {} of steps of {rows} rows and {sequences} sequences", table.what());
+            gpu.check_visible(what, *size, |_| {
+                "prepare for smaller steps, or a cache of fewer pages".to_owned()
+            })?;
+        }
         let buffer = gpu.open.buffer("the tables of a step", end, super::values::STORAGE)?;
         let region = |(table, offset, size)| (table, Region { buffer: buffer.clone(), offset, size });
         let small =

@@ -50,7 +50,7 @@ impl Timing {
     pub(super) fn take(&self, gpu: &Gpu) -> Result<Option<Profile>, BackendError> {
         let Some(sets) = &self.sets else { return Ok(None) };
         let open = &gpu.open;
-        let failed = |message: String| BackendError::Driver { device: open.name.clone(), message };
+        let failed = |message: String| open.refused(message);
         sets.read.map_async(wgpu::MapMode::Read, .., |_| {});
         open.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| failed(error.to_string()))?;
         let ticks =

@@ -38,20 +38,28 @@ pub(crate) struct DeviceValues {
     buffers: Vec<wgpu::Buffer>,
     buffer_of: Vec<usize>,
     scratch: HashMap<&'static str, wgpu::Buffer>,
+    /// The largest step.
+    limits: BatchLimits,
+}
+
+/// What to do where a value of so many rows is too large.
+fn fewer_rows(most: u64, bytes: u64, rows: usize) -> String {
+    match u128::from(most) * rows as u128 / u128::from(bytes.max(1)) {
+        0 => "not even one row fits: use another device (`ingle devices` lists them)".to_owned(),
+        fit => format!("prepare for steps of at most {fit} rows"),
+    }
 }
 
 impl DeviceValues {
     pub(crate) fn new(gpu: &Gpu, plan: &Plan, limits: &BatchLimits) -> Result<Self, BackendError> {
         let memory = MemoryPlan::new(plan, limits);
-        let largest = memory.buffers.iter().copied().max().unwrap_or(0);
-        if largest > gpu.capabilities.binding {
-            return Err(BackendError::OutOfMemory {
-                device: gpu.open.name.clone(),
-                what: format!("a value of steps of {} rows", limits.rows),
-                needed: largest,
-                available: gpu.capabilities.binding,
-                advice: "a kernel sees no more at once; prepare for fewer rows".to_owned(),
-            });
+        // Fusion may leave values that nobody writes any more.
+        for (value, _) in
+            plan.values.iter().zip(&memory.buffer_of).filter(|(_, buffer)| **buffer != usize::MAX)
+        {
+            let (bytes, rows) = (limits.bytes(&value.shape), limits.rows_of(value.shape.rows));
+            let what = format!("the value `{}` of {rows} rows", value.name);
+            gpu.check_visible(what, bytes, |most| fewer_rows(most, bytes, rows))?;
         }
         let buffer = |bytes: u64| gpu.open.buffer("activations", bytes, STORAGE);
         let mut buffers = memory.buffers.iter().map(|bytes| buffer(*bytes)).collect::<Result<Vec<_>, _>>()?;
@@ -62,7 +70,7 @@ impl DeviceValues {
             buffer_of[input.index()] = buffers.len();
             buffers.push(buffer(limits.bytes(&plan.values[input.index()].shape))?);
         }
-        Ok(Self { buffers, buffer_of, scratch: HashMap::new() })
+        Ok(Self { buffers, buffer_of, scratch: HashMap::new(), limits: *limits })
     }
 
     pub(crate) fn region(&self, value: ValueId) -> Region {
@@ -90,6 +98,9 @@ impl DeviceValues {
         if let Some(buffer) = self.scratch.get(purpose).filter(|buffer| buffer.size() >= bytes) {
             return Ok(Region::whole(buffer.clone()));
         }
+        let BatchLimits { rows, sequences, .. } = self.limits;
+        let what = format!("room for {purpose} in steps of {rows} rows and {sequences} sequences");
+        gpu.check_visible(what, bytes, |_| "prepare for smaller steps".to_owned())?;
         let buffer = gpu.open.buffer(purpose, bytes, STORAGE)?;
         self.scratch.insert(purpose, buffer.clone());
         Ok(Region::whole(buffer))

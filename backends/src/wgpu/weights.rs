@@ -51,16 +51,10 @@ pub(crate) struct DeviceWeights {
 impl DeviceMatrix {
     /// Room for a matrix, cut into shards.
     fn allocate(gpu: &Gpu, matrix: &Matrix) -> Result<Self, BackendError> {
-        let row = matrix.format.row_bytes(matrix.cols).next_multiple_of(QUAD) as u64;
+        let row = padded_row(matrix);
         let row_scales = matrix.format.scale_bytes_per_row(matrix.cols) as u64;
-        let most = gpu.capabilities.binding.min(gpu.capabilities.buffer);
-        let fit = most / row.max(row_scales).max(1);
-        if fit == 0 {
-            return Err(BackendError::Unsupported {
-                device: gpu.open.name.clone(),
-                what: format!("rows of {row} bytes; a kernel sees at most {most}"),
-            });
-        }
+        // At least one, as `check_visible` made sure.
+        let fit = (gpu.capabilities.visible() / row.max(row_scales).max(1)).max(1);
         // An even number of rows, so that the f16 scales of a shard begin at a whole word.
         let fit = if fit > 1 { fit & !1 } else { fit }.min(matrix.rows as u64);
         let shard = |first: u64| {
@@ -113,6 +107,31 @@ impl DeviceMatrix {
             }
         }
     }
+}
+
+/// Bytes from one row of codes to the next.
+fn padded_row(matrix: &Matrix) -> u64 {
+    matrix.format.row_bytes(matrix.cols).next_multiple_of(QUAD) as u64
+}
+
+/// Refuses weights that cannot be cut into pieces that a kernel can be shown: before any is loaded, which may take minutes.
+pub(crate) fn check_visible(gpu: &Gpu, plan: &Plan) -> Result<(), BackendError> {
+    for matrix in &plan.matrices {
+        let scales = matrix.format.scale_bytes_per_row(matrix.cols) as u64;
+        let name = matrix.parts.first().map_or("", |part| part.tensor.as_str());
+        let what = format!("one row of `{name}` in {}, {} columns,", matrix.format, matrix.cols);
+        gpu.check_visible(what, padded_row(matrix).max(scales), |_| {
+            "it has to be in a format of fewer bits, or on another device (`ingle devices` lists them)"
+                .to_owned()
+        })?;
+    }
+    for vector in &plan.vectors {
+        let name = vector.parts.first().map_or("", |(tensor, _)| tensor.as_str());
+        gpu.check_visible(format!("the vector `{name}`"), (vector.len as u64).saturating_mul(4), |_| {
+            "it cannot be cut: use another device (`ingle devices` lists them)".to_owned()
+        })?;
+    }
+    Ok(())
 }
 
 /// Writes of bytes that need not begin or end at whole words, where each goes on from the one before.

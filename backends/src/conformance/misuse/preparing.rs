@@ -213,7 +213,10 @@ fn cache_options(target: &Target<'_>, victim: &Victim) -> Verdict {
         must_fail(&format!("{pages} pages of {page_tokens} tokens"), result, |e| {
             matches!(
                 e,
-                BackendError::CacheOptions(_) | BackendError::OutOfMemory { .. } | BackendError::Format(_)
+                BackendError::CacheOptions(_)
+                    | BackendError::OutOfMemory { .. }
+                    | BackendError::TooLarge { .. }
+                    | BackendError::Format(_)
             )
         })?;
     }
@@ -226,6 +229,7 @@ fn too_much(target: &Target<'_>, victim: &Victim) -> Verdict {
         BackendError::OutOfMemory { needed, available, advice, .. } => {
             needed > available && !advice.is_empty()
         }
+        BackendError::TooLarge { needed, limit, advice, .. } => needed > limit && !advice.is_empty(),
         BackendError::Format(_) => true,
         _ => false,
     };
