@@ -2,6 +2,7 @@
 //!
 //! Before a conversation it answers which devices are there ([`backends`]), whether a model fits on one
 //! ([`fit`]), and how fast it is there, by arithmetic ([`fit::Forecast`]) and by measurement ([`measure`]).
+//! Kernels are checked before a device uses them for the first time ([`verdict`]).
 //! [`model`] opens a folder and loads it, [`engine`] writes replies for any number of sessions, [`chat`] makes
 //! conversations of them, and [`score`] tells how well a model knows a text. It knows nothing of windows or
 //! terminals.
@@ -16,15 +17,21 @@ pub mod folders;
 pub mod measure;
 pub mod model;
 pub mod score;
+pub mod verdict;
 
 use std::sync::{Arc, LazyLock};
 
 use ingle_backends::cpu::CpuBackend;
+use ingle_backends::plan::Plan;
 use ingle_backends::wgpu::WgpuBackend;
-use ingle_backends::{Backend, BackendError, DeviceInfo, DeviceKind};
+use ingle_backends::{
+    Backend, BackendError, DeviceInfo, DeviceKind, PrepareOptions, ProgressFn, Runner, WeightSource,
+};
 
 pub use ingle_backends as backend;
 pub use ingle_models as models;
+
+use verdict::{Choice, VerdictError};
 
 /// The backends that run plans for users.
 ///
@@ -42,6 +49,24 @@ pub fn backends() -> &'static [Arc<dyn Backend>] {
 pub struct Device {
     pub backend: Arc<dyn Backend>,
     pub info: DeviceInfo,
+}
+
+impl Device {
+    /// Prepares a plan with the best kernels that compute rightly here, which is found out when they are first used; `options`
+    /// name them afterwards.
+    pub fn prepare(
+        &self,
+        plan: Arc<Plan>,
+        weights: &dyn WeightSource,
+        options: &mut PrepareOptions,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<(Box<dyn Runner>, Choice), VerdictError> {
+        let (backend, verdicts) = (self.backend.as_ref(), verdict::remembered());
+        let choice = verdicts.choose(backend, &self.info, &plan, options, progress)?;
+        options.tier = Some(choice.tier.clone());
+        let runner = backend.prepare(&self.info.id, plan, weights, options, progress)?;
+        Ok((runner, choice))
+    }
 }
 
 /// All devices of all backends, best first: a GPU that is only software comes after the CPU that it computes on.

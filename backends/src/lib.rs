@@ -73,10 +73,13 @@ pub mod cpu;
 mod device;
 mod error;
 pub mod format;
+mod kept;
 mod load;
 mod pages;
 pub mod plan;
+mod revisions;
 pub mod sampling;
+pub mod verdict;
 mod weights;
 pub mod wgpu;
 
@@ -105,6 +108,15 @@ pub trait Backend: Send + Sync {
     /// Measures how many bytes per second a plain read of the device's memory reaches: the floor under
     /// every step. Takes about a second.
     fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError>;
+
+    /// Names the state of the kernels. It is another one whenever what they compute may be, so that whatever was found out about
+    /// them holds for as long as it stays.
+    fn revision(&self) -> String;
+
+    /// The tier that the environment forces where [`PrepareOptions::tier`] names none.
+    fn forced_tier(&self) -> Option<String> {
+        None
+    }
 
     /// Loads the weights and reserves everything that steps will need.
     fn prepare(

@@ -28,6 +28,7 @@ pub use weights::{WeightChoice, WeightReason};
 
 use crate::Device;
 use crate::engine::{Engine, EngineError};
+use crate::verdict::Choice;
 
 /// A model folder, opened.
 #[derive(Debug)]
@@ -109,20 +110,20 @@ impl Model {
         self.load(device, preflight, progress)
     }
 
-    /// Loads the model as a preflight decided.
+    /// Loads the model as a preflight decided, with kernels that compute rightly on the device.
     pub fn load(
         &self,
         device: &Device,
-        preflight: Preflight,
+        mut preflight: Preflight,
         progress: &mut ProgressFn<'_>,
     ) -> Result<LoadedModel, LoadError> {
         let start = Instant::now();
         let plan = Arc::clone(&preflight.plan);
-        let runner =
-            device.backend.prepare(&device.info.id, plan, &self.checkpoint, &preflight.prepare, progress)?;
+        let (runner, kernels) = device.prepare(plan, &self.checkpoint, &mut preflight.prepare, progress)?;
         Ok(LoadedModel {
             footprint: runner.memory(),
             runner,
+            kernels,
             device: device.info.id.clone(),
             preflight,
             loading: start.elapsed(),
@@ -185,6 +186,8 @@ impl Default for LoadOptions {
 pub struct LoadedModel {
     pub runner: Box<dyn Runner>,
     pub device: DeviceId,
+    /// Which kernels it runs with, and what there is to say about that.
+    pub kernels: Choice,
     pub preflight: Preflight,
     /// What it holds on the device.
     pub footprint: Footprint,

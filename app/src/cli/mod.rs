@@ -80,6 +80,9 @@ pub(crate) struct DevicesArguments {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Forgets which kernels were found to compute rightly or wrongly, so that the next use checks them anew.
+    #[arg(long)]
+    pub(crate) forget: bool,
 }
 
 /// A model or a shape, and the formats it is kept in.

@@ -10,7 +10,7 @@ use inglenook::measure::{Series, Speed, Workload, speed};
 use inglenook::{Device, find_device};
 use serde_json::{Value, json};
 
-use super::load::with_progress;
+use super::load::{tell, with_progress};
 use super::subject::Subject;
 use crate::cli::BenchArguments;
 use crate::text;
@@ -34,23 +34,24 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let subject = arguments.model.subject()?;
     let plan = Arc::new(subject.plan.clone());
     let cache = workload.cache(arguments.model.cache);
-    let options = PrepareOptions { cache, limits: workload.limits(), tier: arguments.tier.clone() };
+    let mut options = PrepareOptions { cache, limits: workload.limits(), tier: arguments.tier.clone() };
 
     if arguments.parallel.is_some() {
-        return super::parallel::run(arguments, &device, &subject, &options);
+        return super::parallel::run(arguments, &device, &subject, options);
     }
     let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
-    let mut runner = with_progress(|progress| {
-        let (id, plan) = (&device.info.id, Arc::clone(&plan));
-        Ok(device.backend.prepare(id, plan, subject.weights(), &options, progress)?)
+    let (mut runner, kernels) = with_progress(|progress| {
+        Ok(device.prepare(Arc::clone(&plan), subject.weights(), &mut options, progress)?)
     })
     .with_context(|| format!("{} cannot be prepared on {}", subject.name, device.info.id))?;
+    tell(&kernels);
     let speed = speed(runner.as_mut(), &plan, &workload, cache)?;
     let bandwidth_after = device.backend.measure_bandwidth(&device.info.id)?;
 
     let report = Report {
         arguments,
         device: &device,
+        tier: &kernels.tier,
         subject: &subject,
         plan: &plan,
         speed: &speed,
@@ -68,6 +69,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
 struct Report<'a> {
     arguments: &'a BenchArguments,
     device: &'a Device,
+    tier: &'a str,
     subject: &'a Subject,
     plan: &'a Plan,
     speed: &'a Speed,
@@ -83,11 +85,6 @@ impl Report<'_> {
         Some(steps * self.speed.decode_step_bytes)
     }
 
-    fn tier(&self) -> &str {
-        let best = self.device.info.tiers.first().map_or("", |tier| tier.name.as_str());
-        self.arguments.tier.as_deref().unwrap_or(best)
-    }
-
     fn json(&self) -> Value {
         let series = |series: &Option<Series>| {
             series
@@ -97,7 +94,7 @@ impl Report<'_> {
         json!({
             "device": self.device.info.id.to_string(),
             "device_name": self.device.info.name,
-            "tier": self.tier(),
+            "tier": self.tier,
             "model": self.subject.name,
             "synthetic": self.arguments.model.model.is_none(),
             "weights": self.subject.formats.layers.to_string(),
@@ -128,7 +125,7 @@ impl Report<'_> {
             model.cache,
             self.device.info.id,
             self.device.info.name,
-            self.tier(),
+            self.tier,
             runner.memory(),
         );
         let line = |name: &str, series: &Option<Series>| {

@@ -8,6 +8,7 @@ use inglenook::backend::plan::FusionSet;
 use inglenook::backend::{Progress, ProgressFn};
 use inglenook::find_device;
 use inglenook::model::{LoadOptions, LoadedModel, Model};
+use inglenook::verdict::{Choice, Note};
 
 use crate::cli::LoadArguments;
 use crate::text;
@@ -67,11 +68,23 @@ impl LoadArguments {
         );
         let loaded = with_progress(|progress| Ok(model.load(&device, preflight, progress)?))
             .with_context(|| format!("{} cannot be loaded on {}", model.folder.display(), device.info.id))?;
+        tell(&loaded.kernels);
         for notice in &loaded.notices {
             eprintln!("note: {notice}");
         }
         eprintln!("{} in {:.1} s", loaded.footprint, loaded.loading.as_secs_f64());
         Ok(loaded)
+    }
+}
+
+/// Says which kernels were checked or passed over, where there is anything to say.
+pub(crate) fn tell(kernels: &Choice) {
+    if kernels.cases > 0 {
+        eprintln!("kernels of tier {} were checked, once and for all: {} cases", kernels.tier, kernels.cases);
+    }
+    for note in &kernels.notes {
+        let word = if matches!(note, Note::Forced { .. }) { "WARNING" } else { "note" };
+        eprintln!("{word}: {}", text::printable(&note.to_string()));
     }
 }
 

@@ -141,7 +141,7 @@ impl WgpuBackend {
         asked: Option<&str>,
     ) -> Result<KernelTier, BackendError> {
         let tiers = self.tiers(adapter);
-        let forced = env::var(TIER_VARIABLE).ok().filter(|text| !text.is_empty());
+        let forced = self.forced_tier();
         let Some(asked) = asked.or(forced.as_deref()) else {
             return Ok(tiers.first().copied().unwrap_or(KernelTier::Base));
         };
@@ -304,6 +304,14 @@ impl Backend for WgpuBackend {
             capabilities: self.capabilities(adapter).limited_to(tier),
         };
         super::bandwidth::read_bandwidth(&gpu)
+    }
+
+    fn revision(&self) -> String {
+        format!("{:016x}", crate::revisions::WGPU)
+    }
+
+    fn forced_tier(&self) -> Option<String> {
+        env::var(TIER_VARIABLE).ok().filter(|text| !text.is_empty())
     }
 
     fn prepare(
