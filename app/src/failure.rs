@@ -143,6 +143,7 @@ fn of_backend(error: &BackendError) -> u8 {
         BackendError::OutOfMemory { .. } => DOES_NOT_FIT,
         BackendError::UnknownDevice(_)
         | BackendError::UnknownTier { .. }
+        | BackendError::Setting { .. }
         | BackendError::CacheOptions(_)
         | BackendError::Batch(BatchError::Sampling { .. } | BatchError::TokenOutOfRange { .. }) => USAGE,
         BackendError::Weights(_) | BackendError::Plan(_) | BackendError::Format(_) => MODEL,

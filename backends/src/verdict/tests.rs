@@ -253,7 +253,7 @@ fn each_kind_of_fault_is_found() {
         passed_over(&choose(&Verdicts::new(None), &backend, None).unwrap()).check.clone()
     };
     assert_eq!(found(Broken { output: Some(halves), ..SOUND }), "embed f16");
-    assert_eq!(found(Broken { output: Some(next), ..SOUND }), "sample");
+    assert_eq!(found(Broken { output: Some(next), ..SOUND }), "rows");
     assert_eq!(found(Broken { plan: Some(other_epsilon), ..SOUND }), "norm Rms");
     assert_eq!(found(Broken { plan: Some(no_residual), ..SOUND }), "linear f16");
     assert!(found(Broken { batch: Some(far), ..SOUND }).contains("attention"));

@@ -38,7 +38,7 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
             // The largest kernel goes over the matrix again for each further handful of rows.
             let up_to = if at_once == MOST_AT_ONCE { few } else { at_once };
             if most > below {
-                let shape = MatvecShape::usual(build.capabilities(), matrix.format, at_once, shard.rows);
+                let shape = build.matvec_shape(matrix.format, at_once, shard.rows, matrix.cols);
                 let kernel = matvec_kernel(matrix.format, at_once, shape, build.capabilities());
                 let blocks = matvec_blocks(shape, shard.rows);
                 product.dispatch(build, kernel, move |rows| {
