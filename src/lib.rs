@@ -85,8 +85,18 @@ pub fn devices() -> Vec<Device> {
     devices
 }
 
-/// The device that a user names: `cpu`, or `wgpu:1` where a backend has several.
+/// The devices that are taken where nobody names one, best first: GPUs, then the CPU. A GPU that is only software has to be named.
+pub fn usual_devices() -> Vec<Device> {
+    let mut devices = devices();
+    devices.retain(|device| device.info.kind != DeviceKind::Software);
+    devices
+}
+
+/// The device that a user names: `cpu`, or `wgpu:1` where a backend has several; `auto` is the best of the usual ones.
 pub fn find_device(name: &str) -> Result<Device, BackendError> {
+    if let ("auto", Some(best)) = (name, usual_devices().into_iter().next()) {
+        return Ok(best);
+    }
     let named = |device: &Device| {
         let id = &device.info.id;
         name == id.to_string() || (name == id.backend && id.index == 0)

@@ -127,8 +127,8 @@ pub(crate) struct PlanArguments {
 pub(crate) struct BenchArguments {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
-    /// The device, as `ingle devices` names it.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    /// The device, as `ingle devices` names it; `auto` is the best GPU, or the CPU where there is none or it has no room.
+    #[arg(long, value_name = "DEVICE", visible_alias = "device", default_value = "auto")]
     pub(crate) backend: String,
     /// The kernels, as `ingle devices` names them; by default the best.
     #[arg(long, value_name = "TIER")]
@@ -164,7 +164,7 @@ pub(crate) struct BenchArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SelftestArguments {
-    /// Only this backend: cpu.
+    /// Only this backend: cpu or wgpu.
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<String>,
     /// Only cases with names like this, such as `linear/nf4*`.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use inglenook::Device;
 use inglenook::backend::plan::{Plan, StepShape};
 use inglenook::backend::{PrepareOptions, Profile, Runner};
 use inglenook::measure::{Series, Speed, Workload, speed};
-use inglenook::{Device, find_device};
 use serde_json::{Value, json};
 
+use super::device::on_device;
 use super::load::{tell, with_progress};
 use super::subject::Subject;
 use crate::cli::BenchArguments;
@@ -30,14 +31,24 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     if workload.prompt == 0 && workload.depth == 0 {
         bail!("writing needs something before it: give --prompt or --depth");
     }
-    let device = find_device(&arguments.backend)?;
     let subject = arguments.model.subject()?;
+    on_device(&arguments.backend, arguments.tier.as_deref(), |device| {
+        run_on(device, arguments, &subject, workload)
+    })
+}
+
+fn run_on(
+    device: &Device,
+    arguments: &BenchArguments,
+    subject: &Subject,
+    workload: Workload,
+) -> anyhow::Result<()> {
     let plan = Arc::new(subject.plan.clone());
     let cache = workload.cache(arguments.model.cache);
     let mut options = PrepareOptions { cache, limits: workload.limits(), tier: arguments.tier.clone() };
 
     if arguments.parallel.is_some() {
-        return super::parallel::run(arguments, &device, &subject, options);
+        return super::parallel::run(arguments, device, subject, options);
     }
     let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
     let (mut runner, kernels) = with_progress(|progress| {
@@ -50,9 +61,9 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
 
     let report = Report {
         arguments,
-        device: &device,
+        device,
         tier: &kernels.tier,
-        subject: &subject,
+        subject,
         plan: &plan,
         speed: &speed,
         // The faster of both: a share of a peak is not to be flattered by a disturbed measurement of it.
