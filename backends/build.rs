@@ -50,7 +50,7 @@ fn revisions(shaders: &[PathBuf]) -> io::Result<String> {
     }
     let cpu = of(&["conformance", "cpu", "format", "plan"])?;
     Ok(format!(
-        "pub(crate) const WGPU: u64 = {:#x};\npub(crate) const CPU: u64 = {:#x};\n",
+        "pub(crate) const WGPU: &str = \"{:016x}\";\npub(crate) const CPU: &str = \"{:016x}\";\n",
         hash(&wgpu)?,
         hash(&cpu)?
     ))

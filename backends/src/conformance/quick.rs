@@ -165,7 +165,8 @@ impl List<'_> {
     fn node(&mut self, op: &Op) {
         let format_of = |matrix: crate::plan::MatrixId| catalogued(self.plan.matrices[matrix.index()].format);
         match op {
-            Op::Input(_) => {}
+            // Attention's cases store what they read, and mixtures' combine what they multiply.
+            Op::Input(_) | Op::StoreKv(_) | Op::ExpertCombine(_) => {}
             Op::Embed(o) => {
                 let f = format_of(o.table);
                 let cases = [format!("{f} 300×65 times 5*"), format!("{f} 1000×192 times 1")];
@@ -182,8 +183,6 @@ impl List<'_> {
                     [format!("llama3 {layout:?} 128 of 128"), format!("unscaled {layout:?} 32 of 80")];
                 self.add(format!("rope {layout:?}"), Group::Rope, &cases);
             }
-            // Attention's cases store what they read.
-            Op::StoreKv(_) => {}
             Op::Attention(o) => self.attention(o),
             Op::Gated(o) => {
                 let function = o.function;
@@ -215,8 +214,6 @@ impl List<'_> {
                 let cases = [f.to_string(), format!("{f} with bias")];
                 self.add(format!("experts {f}"), Group::Experts, &cases);
             }
-            // Part of every mixture's case.
-            Op::ExpertCombine(_) => {}
             Op::SelectRows(_) => {
                 let cases = ["selected rows go on", "tied head"].map(str::to_owned);
                 self.add("rows".to_owned(), Group::Rows, &cases);

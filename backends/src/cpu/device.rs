@@ -172,7 +172,7 @@ impl Backend for CpuBackend {
     }
 
     fn revision(&self) -> String {
-        format!("{:016x}", crate::revisions::CPU)
+        crate::revisions::CPU.to_owned()
     }
 
     fn forced_tier(&self) -> Option<String> {

@@ -172,13 +172,11 @@ impl Verdicts {
             let target = Target { backend, device: device.clone(), tier: tier.clone() };
             let judged = store.judge(&target, &checks, progress, bytes, &mut choice.cases);
             choice.notes.extend(store.take_notes());
-            match judged? {
-                Some(fault) => faults.push(fault),
-                None => {
-                    choice.tier.clone_from(&tier.name);
-                    break;
-                }
-            }
+            let Some(fault) = judged? else {
+                choice.tier.clone_from(&tier.name);
+                break;
+            };
+            faults.push(fault);
         }
         match (forced, choice.tier.is_empty()) {
             (_, false) => {

@@ -333,7 +333,7 @@ impl Backend for WgpuBackend {
     }
 
     fn revision(&self) -> String {
-        format!("{:016x}", crate::revisions::WGPU)
+        crate::revisions::WGPU.to_owned()
     }
 
     fn forced_tier(&self) -> Option<String> {
