@@ -1,4 +1,5 @@
-//! Lists the shader sources, so that a new kernel is a new file and nothing else.
+//! Lists the shader sources, so that a new kernel is a new file and nothing else; and gives each backend's sources a number, so that
+//! what was found out about kernels is found out anew where they have changed.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,10 +9,10 @@ fn main() -> io::Result<()> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../shaders");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut files = Vec::new();
-    collect(&root, &mut files)?;
+    collect(&root, &["wesl"], &mut files)?;
     files.sort();
     let mut table = String::from("pub(super) const WESL_SOURCES: &[(&str, &str)] = &[\n");
-    for file in files {
+    for file in &files {
         let module = file.strip_prefix(&root).map_err(io::Error::other)?.with_extension("");
         let module = module.to_string_lossy().replace('\\', "/");
         println!("cargo::rerun-if-changed={}", file.display());
@@ -21,17 +22,59 @@ fn main() -> io::Result<()> {
     }
     table.push_str("];\n");
     let out = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?);
-    fs::write(out.join("shader_sources.rs"), table)
+    fs::write(out.join("shader_sources.rs"), table)?;
+    fs::write(out.join("revisions.rs"), revisions(&files)?)
 }
 
-/// All `.wesl` files under a folder.
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+/// A number for what each backend's results depend on: its own sources, those of plans, formats and conformance cases, and what
+/// translates the shaders.
+fn revisions(shaders: &[PathBuf]) -> io::Result<String> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let of = |folders: &[&str]| {
+        let mut files = Vec::new();
+        for folder in folders {
+            let folder = root.join("src").join(folder);
+            println!("cargo::rerun-if-changed={}", folder.display());
+            collect(&folder, &["rs"], &mut files)?;
+        }
+        files.sort();
+        Ok::<_, io::Error>(files)
+    };
+    let mut wgpu = of(&["conformance", "format", "plan", "wgpu"])?;
+    wgpu.extend_from_slice(shaders);
+    // The lock file says which naga it is; a published crate has none.
+    let lock = root.join("../Cargo.lock");
+    if lock.is_file() {
+        println!("cargo::rerun-if-changed={}", lock.display());
+        wgpu.push(lock);
+    }
+    let cpu = of(&["conformance", "cpu", "format", "plan"])?;
+    Ok(format!(
+        "pub(crate) const WGPU: &str = \"{:016x}\";\npub(crate) const CPU: &str = \"{:016x}\";\n",
+        hash(&wgpu)?,
+        hash(&cpu)?
+    ))
+}
+
+/// FNV-1a of the contents of files.
+fn hash(files: &[PathBuf]) -> io::Result<u64> {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for file in files {
+        for byte in fs::read(file)?.into_iter().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    Ok(hash)
+}
+
+/// All files with these endings under a folder.
+fn collect(folder: &Path, endings: &[&str], files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
             println!("cargo::rerun-if-changed={}", path.display());
-            collect(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "wesl") {
+            collect(&path, endings, files)?;
+        } else if path.extension().is_some_and(|found| endings.iter().any(|ending| found == *ending)) {
             files.push(path);
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Before a conversation it answers which devices are there ([`backends`]), whether a model fits on one
 //! ([`fit`]), and how fast it is there, by arithmetic ([`fit::Forecast`]) and by measurement ([`measure`]).
+//! Kernels are checked before a device uses them for the first time ([`verdict`]).
 //! [`model`] opens a folder and loads it, [`engine`] writes replies for any number of sessions, [`chat`] makes
 //! conversations of them, and [`score`] tells how well a model knows a text. It knows nothing of windows or
 //! terminals.
@@ -17,15 +18,21 @@ pub mod measure;
 pub mod model;
 pub mod score;
 pub mod soak;
+pub mod verdict;
 
 use std::sync::{Arc, LazyLock};
 
 use ingle_backends::cpu::CpuBackend;
+use ingle_backends::plan::Plan;
 use ingle_backends::wgpu::WgpuBackend;
-use ingle_backends::{Backend, BackendError, DeviceInfo, DeviceKind};
+use ingle_backends::{
+    Backend, BackendError, DeviceInfo, DeviceKind, PrepareOptions, ProgressFn, Runner, WeightSource,
+};
 
 pub use ingle_backends as backend;
 pub use ingle_models as models;
+
+use verdict::{Choice, VerdictError};
 
 /// The backends that run plans for users.
 ///
@@ -45,6 +52,24 @@ pub struct Device {
     pub info: DeviceInfo,
 }
 
+impl Device {
+    /// Prepares a plan with the best kernels that compute rightly here, which is found out when they are first used; `options`
+    /// name them afterwards.
+    pub fn prepare(
+        &self,
+        plan: Arc<Plan>,
+        weights: &dyn WeightSource,
+        options: &mut PrepareOptions,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<(Box<dyn Runner>, Choice), VerdictError> {
+        let (backend, verdicts) = (self.backend.as_ref(), verdict::remembered());
+        let choice = verdicts.choose(backend, &self.info, &plan, options, progress)?;
+        options.tier = Some(choice.tier.clone());
+        let runner = backend.prepare(&self.info.id, plan, weights, options, progress)?;
+        Ok((runner, choice))
+    }
+}
+
 /// All devices of all backends, best first: a GPU that is only software comes after the CPU that it computes on.
 pub fn devices() -> Vec<Device> {
     let of = |backend: &Arc<dyn Backend>| {
@@ -61,8 +86,18 @@ pub fn devices() -> Vec<Device> {
     devices
 }
 
-/// The device that a user names: `cpu`, or `wgpu:1` where a backend has several.
+/// The devices that are taken where nobody names one, best first: GPUs, then the CPU. A GPU that is only software has to be named.
+pub fn usual_devices() -> Vec<Device> {
+    let mut devices = devices();
+    devices.retain(|device| device.info.kind != DeviceKind::Software);
+    devices
+}
+
+/// The device that a user names: `cpu`, or `wgpu:1` where a backend has several; `auto` is the best of the usual ones.
 pub fn find_device(name: &str) -> Result<Device, BackendError> {
+    if let ("auto", Some(best)) = (name, usual_devices().into_iter().next()) {
+        return Ok(best);
+    }
     let named = |device: &Device| {
         let id = &device.info.id;
         name == id.to_string() || (name == id.backend && id.index == 0)

@@ -8,6 +8,7 @@ use inglenook::engine::EngineError;
 use inglenook::model::{LoadError, ModelError, QuantizeError};
 use inglenook::models::checkpoint::{CheckpointError, ExportError};
 use inglenook::models::text::{FileError, TokenizerError};
+use inglenook::verdict::VerdictError;
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -79,6 +80,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             LoadError::Context { .. } | LoadError::NoSuchTensor { .. } => USAGE,
             LoadError::Weights { .. } | LoadError::Plan { .. } => MODEL,
             LoadError::Backend(error) => of_backend(error),
+            LoadError::Kernels(error) => of_verdict(error),
         });
     }
     if let Some(error) = cause.downcast_ref::<QuantizeError>() {
@@ -89,6 +91,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<BackendError>() {
         return Some(of_backend(error));
+    }
+    if let Some(error) = cause.downcast_ref::<VerdictError>() {
+        return Some(of_verdict(error));
     }
     if let Some(EngineError::Backend(error) | EngineError::LostAgain(error)) =
         cause.downcast_ref::<EngineError>()
@@ -114,6 +119,14 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     cause.is::<std::io::Error>().then_some(FILE)
 }
 
+fn of_verdict(error: &VerdictError) -> u8 {
+    match error {
+        VerdictError::Backend(error) => of_backend(error),
+        VerdictError::NoTier { .. } => DEVICE,
+        VerdictError::Case(_) => FAILURE,
+    }
+}
+
 fn of_file(error: &FileError) -> u8 {
     if matches!(error, FileError::Unreadable { .. }) { FILE } else { MODEL }
 }
@@ -132,6 +145,7 @@ fn of_backend(error: &BackendError) -> u8 {
         BackendError::OutOfMemory { .. } | BackendError::TooLarge { .. } => DOES_NOT_FIT,
         BackendError::UnknownDevice(_)
         | BackendError::UnknownTier { .. }
+        | BackendError::Setting { .. }
         | BackendError::CacheOptions(_)
         | BackendError::Batch(BatchError::Sampling { .. } | BatchError::TokenOutOfRange { .. }) => USAGE,
         BackendError::Weights(_) | BackendError::Plan(_) | BackendError::Format(_) => MODEL,

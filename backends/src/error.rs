@@ -28,6 +28,9 @@ pub enum BackendError {
     /// The driver or the layer above it refused something that should have worked.
     #[error("{device}: {message}")]
     Driver { device: String, message: String },
+    /// A variable of the environment that says nothing sensible.
+    #[error("the environment variable {variable} is `{value}`; it can be {expected}")]
+    Setting { variable: &'static str, value: String, expected: String },
     #[error("loading was cancelled")]
     Cancelled,
     #[error("step {0} is not the next to be collected")]

@@ -74,10 +74,13 @@ pub mod cpu;
 mod device;
 mod error;
 pub mod format;
+mod kept;
 mod load;
 mod pages;
 pub mod plan;
+mod revisions;
 pub mod sampling;
+pub mod verdict;
 mod weights;
 pub mod wgpu;
 
@@ -109,6 +112,15 @@ pub trait Backend: Send + Sync {
 
     /// Bytes that are allocated on a device that is in use, by all runners together, where its driver's allocator tells.
     fn allocated_bytes(&self, _device: &DeviceId) -> Option<u64> {
+        None
+    }
+
+    /// Names the state of the kernels. It is another one whenever what they compute may be, so that whatever was found out about
+    /// them holds for as long as it stays.
+    fn revision(&self) -> String;
+
+    /// The tier that the environment forces where [`PrepareOptions::tier`] names none.
+    fn forced_tier(&self) -> Option<String> {
         None
     }
 

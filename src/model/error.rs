@@ -10,6 +10,7 @@ use ingle_models::text::{TemplateError, TokenizerError};
 use thiserror::Error;
 
 use super::preflight::Shortage;
+use crate::verdict::VerdictError;
 
 /// What is wrong with a model folder.
 #[derive(Debug, Error)]
@@ -59,4 +60,16 @@ pub enum LoadError {
     DoesNotFit(Box<Shortage>),
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// No kernels of the device compute rightly.
+    #[error(transparent)]
+    Kernels(VerdictError),
+}
+
+impl From<VerdictError> for LoadError {
+    fn from(error: VerdictError) -> Self {
+        match error {
+            VerdictError::Backend(error) => Self::Backend(error),
+            other => Self::Kernels(other),
+        }
+    }
 }

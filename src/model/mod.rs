@@ -28,6 +28,7 @@ pub use weights::{WeightChoice, WeightReason};
 
 use crate::Device;
 use crate::engine::{Engine, EngineError, PrepareAgain};
+use crate::verdict::Choice;
 
 /// A model folder, opened.
 #[derive(Debug)]
@@ -112,26 +113,29 @@ impl Model {
         self.load(device, preflight, progress)
     }
 
-    /// Loads the model as a preflight decided.
+    /// Loads the model as a preflight decided, with kernels that compute rightly on the device.
     pub fn load(
         &self,
         device: &Device,
-        preflight: Preflight,
+        mut preflight: Preflight,
         progress: &mut ProgressFn<'_>,
     ) -> Result<LoadedModel, LoadError> {
         let start = Instant::now();
         let (device, checkpoint) = (device.clone(), Arc::clone(&self.checkpoint));
-        let (id, plan, options) =
-            (device.info.id.clone(), Arc::clone(&preflight.plan), preflight.prepare.clone());
+        let (id, plan) = (device.info.id.clone(), Arc::clone(&preflight.plan));
+        let (runner, kernels) =
+            device.prepare(Arc::clone(&plan), &*checkpoint, &mut preflight.prepare, progress)?;
+        // The kernels were chosen; after a loss they are what they were.
+        let options = preflight.prepare.clone();
         let prepare = move |progress: &mut ProgressFn<'_>| {
             let Device { backend, info } = &device;
             backend.prepare(&info.id, Arc::clone(&plan), &*checkpoint, &options, progress)
         };
-        let runner = prepare(progress)?;
         Ok(LoadedModel {
             footprint: runner.memory(),
             runner,
             again: PrepareAgain::new(prepare),
+            kernels,
             device: id,
             preflight,
             loading: start.elapsed(),
@@ -196,6 +200,8 @@ pub struct LoadedModel {
     /// Loads it again where the device was lost.
     pub again: PrepareAgain,
     pub device: DeviceId,
+    /// Which kernels it runs with, and what there is to say about that.
+    pub kernels: Choice,
     pub preflight: Preflight,
     /// What it holds on the device.
     pub footprint: Footprint,

@@ -34,8 +34,8 @@ pub(crate) struct LoadArguments {
     /// The model's folder: config.json, *.safetensors, tokenizer.json.
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) model: PathBuf,
-    /// The device, as `ingle devices` names it.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    /// The device, as `ingle devices` names it; `auto` is the best GPU, or the CPU where there is none or it has no room.
+    #[arg(long, value_name = "DEVICE", visible_alias = "device", default_value = "auto")]
     pub(crate) backend: String,
     /// The kernels, as `ingle devices` names them; by default the best.
     #[arg(long, value_name = "TIER")]

@@ -80,6 +80,9 @@ pub(crate) struct DevicesArguments {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Forgets which kernels were found to compute rightly or wrongly, so that the next use checks them anew.
+    #[arg(long)]
+    pub(crate) forget: bool,
 }
 
 /// A model or a shape, and the formats it is kept in.
@@ -124,8 +127,8 @@ pub(crate) struct PlanArguments {
 pub(crate) struct BenchArguments {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
-    /// The device, as `ingle devices` names it.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    /// The device, as `ingle devices` names it; `auto` is the best GPU, or the CPU where there is none or it has no room.
+    #[arg(long, value_name = "DEVICE", visible_alias = "device", default_value = "auto")]
     pub(crate) backend: String,
     /// The kernels, as `ingle devices` names them; by default the best.
     #[arg(long, value_name = "TIER")]

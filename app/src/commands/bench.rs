@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use inglenook::Device;
 use inglenook::backend::plan::{Plan, StepShape};
 use inglenook::backend::{PrepareOptions, Profile, ProgressFn, Runner};
 use inglenook::measure::{Series, Speed, Start, Workload, speed};
-use inglenook::{Device, find_device};
+use inglenook::verdict;
 use serde_json::{Value, json};
 
-use super::load::with_progress;
+use super::device::on_device;
+use super::load::{tell, with_progress};
 use super::subject::Subject;
 use crate::cli::BenchArguments;
 use crate::text;
@@ -31,27 +33,40 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     if workload.prompt == 0 && workload.depth == 0 {
         bail!("writing needs something before it: give --prompt or --depth");
     }
-    let begun = Instant::now();
-    let device = find_device(&arguments.backend)?;
-    let finding = begun.elapsed();
     let subject = arguments.model.subject()?;
+    let begun = Instant::now();
+    on_device(&arguments.backend, arguments.tier.as_deref(), |device| {
+        run_on(device, arguments, &subject, workload, begun)
+    })
+}
+
+fn run_on(
+    device: &Device,
+    arguments: &BenchArguments,
+    subject: &Subject,
+    workload: Workload,
+    begun: Instant,
+) -> anyhow::Result<()> {
     let plan = Arc::new(subject.plan.clone());
     let cache = workload.cache(arguments.model.cache);
-    let options = PrepareOptions { cache, limits: workload.limits(), tier: arguments.tier.clone() };
+    let mut options = PrepareOptions { cache, limits: workload.limits(), tier: arguments.tier.clone() };
 
     if arguments.parallel.is_some() {
-        return super::parallel::run(arguments, &device, &subject, &options);
+        return super::parallel::run(arguments, device, subject, options);
     }
     // First of all, since whatever else is asked of the device opens it.
-    let (mut runner, mut start) = with_progress(|progress| {
+    let (kernels, (mut runner, mut start)) = with_progress(|progress| {
+        let backend = device.backend.as_ref();
+        let kernels = verdict::remembered().choose(backend, &device.info, &plan, &options, progress)?;
+        options.tier = Some(kernels.tier.clone());
         let (id, plan) = (&device.info.id, Arc::clone(&plan));
         let prepare = |progress: &mut ProgressFn<'_>| {
-            device.backend.prepare(id, plan, subject.weights(), &options, progress)
+            backend.prepare(id, plan, subject.weights(), &options, progress)
         };
-        Ok(Start::prepare(Instant::now(), progress, prepare)?)
+        Ok((kernels, Start::prepare(begun, progress, prepare)?))
     })
     .with_context(|| format!("{} cannot be prepared on {}", subject.name, device.info.id))?;
-    start.opening += finding;
+    tell(&kernels);
     start.read(runner.as_mut(), &plan, &workload, cache)?;
     let bandwidth = device.backend.measure_bandwidth(&device.info.id)?;
     let speed = speed(runner.as_mut(), &plan, &workload, cache)?;
@@ -59,8 +74,9 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
 
     let report = Report {
         arguments,
-        device: &device,
-        subject: &subject,
+        device,
+        tier: &kernels.tier,
+        subject,
         plan: &plan,
         speed: &speed,
         start,
@@ -78,6 +94,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
 struct Report<'a> {
     arguments: &'a BenchArguments,
     device: &'a Device,
+    tier: &'a str,
     subject: &'a Subject,
     plan: &'a Plan,
     speed: &'a Speed,
@@ -94,11 +111,6 @@ impl Report<'_> {
         Some(steps * self.speed.decode_step_bytes)
     }
 
-    fn tier(&self) -> &str {
-        let best = self.device.info.tiers.first().map_or("", |tier| tier.name.as_str());
-        self.arguments.tier.as_deref().unwrap_or(best)
-    }
-
     fn json(&self) -> Value {
         let series = |series: &Option<Series>| {
             series
@@ -108,7 +120,7 @@ impl Report<'_> {
         json!({
             "device": self.device.info.id.to_string(),
             "device_name": self.device.info.name,
-            "tier": self.tier(),
+            "tier": self.tier,
             "model": self.subject.name,
             "synthetic": self.arguments.model.model.is_none(),
             "weights": self.subject.formats.layers.to_string(),
@@ -146,7 +158,7 @@ impl Report<'_> {
             model.cache,
             self.device.info.id,
             self.device.info.name,
-            self.tier(),
+            self.tier,
             runner.memory(),
         );
         let line = |name: &str, series: &Option<Series>| {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use inglenook::backend::DeviceInfo;
+use anyhow::anyhow;
+use inglenook::verdict::{TierVerdict, remembered};
 use inglenook::{Device, devices};
 use serde_json::{Value, json};
 
@@ -10,9 +11,14 @@ use crate::cli::DevicesArguments;
 use crate::text;
 
 pub(crate) fn run(arguments: &DevicesArguments) -> anyhow::Result<()> {
+    if arguments.forget {
+        remembered()
+            .forget()
+            .map_err(|why| anyhow!("what is known of kernels cannot be forgotten: {why}"))?;
+    }
     let devices = devices();
     if arguments.json {
-        let list: Vec<Value> = devices.iter().map(|device| as_json(&device.info)).collect();
+        let list: Vec<Value> = devices.iter().map(as_json).collect();
         return text::print(&serde_json::to_string_pretty(&list)?);
     }
     let mut out = String::new();
@@ -33,20 +39,54 @@ pub(crate) fn describe(device: &Device) -> String {
     let bytes = |bytes: Option<u64>| bytes.map_or("unknown".to_owned(), text::gibibytes);
     let units = info.parallel_units.map_or(String::new(), |n| format!(", {n} units"));
     let tiers: Vec<&str> = info.tiers.iter().map(|tier| tier.name.as_str()).collect();
+    let verdicts = remembered().known(device.backend.as_ref(), info);
     format!(
         "{id}  {name} ({kind}{units})\n    memory   {total}, {available} available\n    \
-         kernels  {tiers}\n    features {features}\n",
+         kernels  {tiers}\n{checks}    features {features}\n",
         id = info.id,
         name = info.name,
         kind = info.kind,
         total = bytes(info.memory.total),
         available = bytes(info.memory.available),
         tiers = tiers.join(", "),
+        checks = checks(&verdicts),
         features = if info.features.is_empty() { "none".to_owned() } else { info.features.join(" ") },
     )
 }
 
-fn as_json(info: &DeviceInfo) -> Value {
+/// What is known of kernels, down to the best that are not known to be wrong: the others are not used.
+fn checks(verdicts: &[TierVerdict]) -> String {
+    let mut out = String::new();
+    let used = verdicts.iter().position(|verdict| verdict.failed.is_empty());
+    for (index, verdict) in verdicts.iter().enumerate().take(used.map_or(verdicts.len(), |used| used + 1)) {
+        let tier = &verdict.tier;
+        let line = match (verdict.failed.as_slice(), verdict.passed.as_slice()) {
+            ([], []) => format!("{tier} not yet checked"),
+            ([], passed) => format!("{tier} checked: {}", passed.join("; ")),
+            (failed, _) => {
+                let faults: Vec<String> =
+                    failed.iter().map(|fault| format!("{}: {}", fault.check, fault.what)).collect();
+                let instead = used.and_then(|used| verdicts.get(used));
+                let instead =
+                    instead.map_or("no tier is sound".to_owned(), |used| format!("using tier {}", used.tier));
+                format!("{tier} FAILED: {}; {instead}", faults.join("; "))
+            }
+        };
+        out += if index == 0 { "    checks   " } else { "             " };
+        out += &text::printable(&line);
+        out.push('\n');
+    }
+    out
+}
+
+fn as_json(device: &Device) -> Value {
+    let info = &device.info;
+    let verdicts = remembered().known(device.backend.as_ref(), info);
+    let verdict = |verdict: &TierVerdict| {
+        let failed = verdict.failed.iter();
+        let failed = failed.map(|f| json!({ "check": f.check, "case": f.case, "what": f.what }));
+        json!({ "tier": verdict.tier, "passed": verdict.passed, "failed": failed.collect::<Vec<_>>() })
+    };
     json!({
         "id": info.id.to_string(),
         "name": info.name,
@@ -57,8 +97,37 @@ fn as_json(info: &DeviceInfo) -> Value {
         "memory_available": info.memory.available,
         "memory_shared_with_cpu": info.memory.shared_with_cpu,
         "tiers": info.tiers.iter().map(|tier| tier.name.as_str()).collect::<Vec<_>>(),
+        "checks": verdicts.iter().map(verdict).collect::<Vec<_>>(),
         "features": info.features,
         "parallel_units": info.parallel_units,
         "bandwidth": info.bandwidth,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use inglenook::verdict::Fault;
+
+    use super::*;
+
+    #[test]
+    fn devices_say_what_is_known_of_their_kernels() {
+        let fresh = |tier: &str| TierVerdict { tier: tier.to_owned(), passed: vec![], failed: vec![] };
+        let fault = Fault {
+            tier: "coop".to_owned(),
+            check: "linear nf4".to_owned(),
+            case: "linear/nf4 33×65".to_owned(),
+            what: "3e2 of the tolerance".to_owned(),
+        };
+        let broken = |tier: &str| TierVerdict { failed: vec![fault.clone()], ..fresh(tier) };
+        let passed = ["linear f16", "sample"].map(str::to_owned).to_vec();
+        let sound = TierVerdict { passed, ..fresh("f16") };
+        assert_eq!(checks(&[fresh("coop"), fresh("base")]), "    checks   coop not yet checked\n");
+        assert_eq!(
+            checks(&[broken("coop"), sound, fresh("base")]),
+            "    checks   coop FAILED: linear nf4: 3e2 of the tolerance; using tier f16\n             f16 checked: linear \
+             f16; sample\n"
+        );
+        assert!(checks(&[broken("coop")]).contains("no tier is sound"));
+    }
 }

@@ -4,11 +4,13 @@ use std::ops::ControlFlow;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use inglenook::Device;
 use inglenook::backend::plan::FusionSet;
 use inglenook::backend::{Progress, ProgressFn};
-use inglenook::find_device;
 use inglenook::model::{LoadOptions, LoadedModel, Model};
+use inglenook::verdict::{Choice, Note};
 
+use super::device::on_device;
 use crate::cli::LoadArguments;
 use crate::text;
 
@@ -40,7 +42,6 @@ impl LoadArguments {
         model: &Model,
         adjust: impl FnOnce(&mut LoadOptions),
     ) -> anyhow::Result<LoadedModel> {
-        let device = find_device(&self.backend)?;
         let mut options = LoadOptions {
             weights: self.weights,
             embedding: self.embedding,
@@ -52,26 +53,42 @@ impl LoadArguments {
             ..LoadOptions::default()
         };
         adjust(&mut options);
-        let preflight = model.preflight(&device, &options)?;
-        eprintln!(
-            "{} ({}) on {}: weights in {} ({}), embedding in {}, cache in {} for {} tokens ({})",
-            model.name(),
-            model.architecture.family(),
-            device.info.id,
-            preflight.formats.layers,
-            preflight.weight_reason,
-            preflight.formats.embedding,
-            preflight.prepare.cache.format,
-            preflight.context,
-            preflight.context_reason,
-        );
-        let loaded = with_progress(|progress| Ok(model.load(&device, preflight, progress)?))
-            .with_context(|| format!("{} cannot be loaded on {}", model.folder.display(), device.info.id))?;
-        for notice in &loaded.notices {
-            eprintln!("note: {notice}");
-        }
-        eprintln!("{} in {:.1} s", loaded.footprint, loaded.loading.as_secs_f64());
-        Ok(loaded)
+        on_device(&self.backend, self.tier.as_deref(), |device| load_on(device, model, &options))
+    }
+}
+
+fn load_on(device: &Device, model: &Model, options: &LoadOptions) -> anyhow::Result<LoadedModel> {
+    let preflight = model.preflight(device, options)?;
+    eprintln!(
+        "{} ({}) on {}: weights in {} ({}), embedding in {}, cache in {} for {} tokens ({})",
+        model.name(),
+        model.architecture.family(),
+        device.info.id,
+        preflight.formats.layers,
+        preflight.weight_reason,
+        preflight.formats.embedding,
+        preflight.prepare.cache.format,
+        preflight.context,
+        preflight.context_reason,
+    );
+    let loaded = with_progress(|progress| Ok(model.load(device, preflight, progress)?))
+        .with_context(|| format!("{} cannot be loaded on {}", model.folder.display(), device.info.id))?;
+    tell(&loaded.kernels);
+    for notice in &loaded.notices {
+        eprintln!("note: {notice}");
+    }
+    eprintln!("{} in {:.1} s", loaded.footprint, loaded.loading.as_secs_f64());
+    Ok(loaded)
+}
+
+/// Says which kernels were checked or passed over, where there is anything to say.
+pub(crate) fn tell(kernels: &Choice) {
+    if kernels.cases > 0 {
+        eprintln!("kernels of tier {} were checked, once and for all: {} cases", kernels.tier, kernels.cases);
+    }
+    for note in &kernels.notes {
+        let word = if matches!(note, Note::Forced { .. }) { "WARNING" } else { "note" };
+        eprintln!("{word}: {}", text::printable(&note.to_string()));
     }
 }
 

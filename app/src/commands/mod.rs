@@ -1,8 +1,9 @@
-//! One file per command, and what several of them share: [`load`], [`reply`] and [`subject`].
+//! One file per command, and what several of them share: [`device`], [`load`], [`reply`] and [`subject`].
 
 mod bare;
 mod bench;
 mod chat;
+mod device;
 mod devices;
 mod load;
 mod logits;

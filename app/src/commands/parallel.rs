@@ -9,7 +9,7 @@ use inglenook::engine::Engine;
 use inglenook::measure::{Replies, parallel};
 use serde_json::json;
 
-use super::load::with_progress;
+use super::load::{tell, with_progress};
 use super::subject::Subject;
 use crate::cli::BenchArguments;
 use crate::text;
@@ -18,7 +18,7 @@ pub(crate) fn run(
     arguments: &BenchArguments,
     device: &Device,
     subject: &Subject,
-    options: &PrepareOptions,
+    mut options: PrepareOptions,
 ) -> anyhow::Result<()> {
     let plan = Arc::new(subject.plan.clone());
     let replies = Replies {
@@ -28,12 +28,11 @@ pub(crate) fn run(
         repeats: arguments.repeats,
         vocabulary: plan.vocabulary().context("the model has no vocabulary")?,
     };
-    let runner = with_progress(|progress| {
-        let id = &device.info.id;
-        Ok(device.backend.prepare(id, plan, subject.weights(), options, progress)?)
-    })
-    .with_context(|| format!("{} cannot be prepared on {}", subject.name, device.info.id))?;
-    let engine = Engine::start(runner, options)?;
+    let (runner, kernels) =
+        with_progress(|progress| Ok(device.prepare(plan, subject.weights(), &mut options, progress)?))
+            .with_context(|| format!("{} cannot be prepared on {}", subject.name, device.info.id))?;
+    tell(&kernels);
+    let engine = Engine::start(runner, &options)?;
     let measured = parallel(&engine, &replies)?;
     let (alone, together) = (&measured.one_by_one, &measured.together);
     if arguments.json {

@@ -10,7 +10,8 @@
 //! - bad input must give typed errors and leave the runner as it was;
 //! - known failures are declared, and must go on failing.
 //!
-//! The same code serves the workspace's tests and a user's check of his own machine.
+//! The same code serves the workspace's tests and a user's check of his own machine, and the handful of cases ([`checks`]) by which
+//! kernels are checked before a device uses them for the first time ([`verdict`](crate::verdict)).
 
 mod case;
 mod cases;
@@ -18,11 +19,12 @@ mod compare;
 mod draw;
 mod expectation;
 #[cfg(test)]
-mod faulty;
+pub(crate) mod faulty;
 mod known_failures;
 mod misuse;
 #[cfg(test)]
 mod properties;
+mod quick;
 mod random;
 mod record;
 mod report;
@@ -33,6 +35,7 @@ mod tolerance;
 pub use case::{BuildCase, Case, CaseError, CaseSpec, Group, Step};
 pub use cases::catalogue;
 pub use known_failures::{KNOWN_FAILURES, KnownFailure};
+pub use quick::{Check, CheckError, checks};
 pub use random::Random;
 pub use report::{Failure, GroupReport, Report, TargetReport};
 pub use run::Conformance;

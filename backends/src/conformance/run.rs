@@ -12,7 +12,7 @@ use super::misuse;
 use super::record::{Record, goes_on_from_draws};
 use super::report::{Failure, Report, TargetReport};
 use super::target::{ExpectedTarget, Target, targets};
-use crate::{Backend, BackendError, Batch, Numerics, Runner, StepOutput, Ticket, no_progress};
+use crate::{Backend, BackendError, Batch, Numerics, ProgressFn, Runner, StepOutput, Ticket, no_progress};
 
 /// A run of the conformance tests: what is tested, and what is known of it.
 #[derive(Clone)]
@@ -139,7 +139,7 @@ impl<'a> Conformance<'a> {
 }
 
 /// What is wrong, in one line.
-fn describe(found: &Comparison) -> String {
+pub(super) fn describe(found: &Comparison) -> String {
     let mut what = found.faults.clone();
     if found.share.is_nan() || found.share > 1.0 {
         what.push(format!("{:.3e} of the tolerance: {}", found.share, found.at));
@@ -150,11 +150,12 @@ fn describe(found: &Comparison) -> String {
 /// Runs a case on a target. Whatever goes wrong there, a panic too, is a finding.
 fn run_case(target: &Target<'_>, spec: &CaseSpec, case: &Case, expected: &[Expected]) -> Comparison {
     let judged = without_panic(|| {
-        let outputs = run_steps(target, case).map_err(|error| error.to_string())?;
+        let outputs = run_steps(target, case, &mut no_progress).map_err(|error| error.to_string())?;
         let mut found = judge(case, expected, &outputs);
         // The same again must give the same bits; whole models are where timing could tell.
         if spec.group == Group::Sequences {
-            let again = run_steps(target, case).map_err(|error| format!("the second time: {error}"))?;
+            let again = run_steps(target, case, &mut no_progress)
+                .map_err(|error| format!("the second time: {error}"))?;
             if again != outputs && !found.failed() {
                 found.faults.push("a second run gives other bits".to_owned());
             }
@@ -164,7 +165,7 @@ fn run_case(target: &Target<'_>, spec: &CaseSpec, case: &Case, expected: &[Expec
     judged.unwrap_or_else(|fault| Comparison { faults: vec![fault], ..Comparison::default() })
 }
 
-fn judge(case: &Case, expected: &[Expected], outputs: &[StepOutput]) -> Comparison {
+pub(super) fn judge(case: &Case, expected: &[Expected], outputs: &[StepOutput]) -> Comparison {
     let mut found = Comparison::default();
     for (step, (expected, got)) in expected.iter().zip(outputs).enumerate() {
         let mut of_step = compare(got, expected, &case.plan.taps);
@@ -194,14 +195,26 @@ pub(super) fn without_panic<T>(act: impl FnOnce() -> Result<T, String>) -> Resul
 
 /// Prepares a case on a target.
 pub(super) fn prepare(target: &Target<'_>, case: &Case) -> Result<Box<dyn Runner>, BackendError> {
+    prepare_told(target, case, &mut no_progress)
+}
+
+fn prepare_told(
+    target: &Target<'_>,
+    case: &Case,
+    progress: &mut ProgressFn<'_>,
+) -> Result<Box<dyn Runner>, BackendError> {
     let options = case.prepare_options(Some(&target.tier.name));
     let plan = Arc::clone(&case.plan);
-    target.backend.prepare(&target.device.id, plan, &case.weights, &options, &mut no_progress)
+    target.backend.prepare(&target.device.id, plan, &case.weights, &options, progress)
 }
 
 /// Everything that the steps of a case hand out.
-fn run_steps(target: &Target<'_>, case: &Case) -> Result<Vec<StepOutput>, BackendError> {
-    let mut runner = prepare(target, case)?;
+pub(super) fn run_steps(
+    target: &Target<'_>,
+    case: &Case,
+    progress: &mut ProgressFn<'_>,
+) -> Result<Vec<StepOutput>, BackendError> {
+    let mut runner = prepare_told(target, case, progress)?;
     let mut outputs = vec![];
     let mut waiting: Vec<Ticket> = vec![];
     let collect_but = |left: usize, waiting: &mut Vec<Ticket>, runner: &mut dyn Runner| {

@@ -171,6 +171,14 @@ impl Backend for CpuBackend {
         Ok(found.ok_or_else(|| refused(bytes))?.best)
     }
 
+    fn revision(&self) -> String {
+        crate::revisions::CPU.to_owned()
+    }
+
+    fn forced_tier(&self) -> Option<String> {
+        std::env::var(TIER_VARIABLE).ok().filter(|tier| !tier.is_empty())
+    }
+
     fn prepare(
         &self,
         device: &DeviceId,
@@ -180,7 +188,7 @@ impl Backend for CpuBackend {
         progress: &mut ProgressFn<'_>,
     ) -> Result<Box<dyn Runner>, BackendError> {
         known(device)?;
-        let forced = std::env::var(TIER_VARIABLE).ok().filter(|tier| !tier.is_empty());
+        let forced = self.forced_tier();
         let isa = choose_tier(options.tier.as_deref().or(forced.as_deref()))?;
         check::check(&plan)?;
         check_inputs(&plan)?;

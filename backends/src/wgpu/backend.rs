@@ -6,15 +6,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::build::Build;
-use super::cache::DeviceCache;
 use super::capabilities::{Capabilities, KernelTier};
 use super::gpu::{Gpu, OpenDevice};
 use super::pipeline_store::PipelineStore;
-use super::record::Program;
-use super::runner::{Parts, WgpuRunner};
-use super::tables::Tables;
-use super::values::DeviceValues;
+use super::prepare::Room;
+use super::tune::{self, Memory, Shapes, Tuner, Tuning};
 use super::weights::{DeviceWeights, check_visible};
 use crate::pages::usable_cache;
 use crate::plan::{Plan, check};
@@ -48,6 +44,9 @@ pub struct WgpuBackend {
     cache: Option<PathBuf>,
     /// Whether drivers are asked to check all that they are told, where they can.
     validated: bool,
+    tuning: Tuning,
+    /// What was measured of kernels, read when it is first needed.
+    measured: OnceLock<Mutex<Memory>>,
     adapters: OnceLock<Vec<wgpu::Adapter>>,
     /// Opened devices by their index.
     open: Mutex<HashMap<usize, Arc<OpenDevice>>>,
@@ -77,6 +76,33 @@ impl WgpuBackend {
         if let Some(open) = open.filter(|_| device.backend == NAME) {
             open.lose();
         }
+    }
+
+    /// The same with another choice of devices whose kernels are measured.
+    #[must_use]
+    pub fn tuned(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
+    }
+
+    /// The shapes of kernels for a plan, measured as far as they are not known.
+    fn shapes(
+        &self,
+        adapter: &wgpu::Adapter,
+        gpu: &Gpu,
+        plan: &Plan,
+        options: &PrepareOptions,
+        weights: &DeviceWeights,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Shapes, BackendError> {
+        let forced = tune::forced()?;
+        let measures = self.tuning.settled()?.measures(gpu.open.kind);
+        let Some(folder) = self.cache.as_deref().filter(|_| measures && !forced) else {
+            return Ok(Shapes::default());
+        };
+        let memory = self.measured.get_or_init(|| Mutex::new(Memory::open(folder)));
+        let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let tuner = Tuner::new(gpu, &adapter.get_info(), self.tuning);
+        tuner.shapes(&mut memory, plan, options, weights, progress)
     }
 
     /// The adapters, looked for when they are first needed.
@@ -163,7 +189,7 @@ impl WgpuBackend {
         asked: Option<&str>,
     ) -> Result<KernelTier, BackendError> {
         let tiers = self.tiers(adapter);
-        let forced = env::var(TIER_VARIABLE).ok().filter(|text| !text.is_empty());
+        let forced = self.forced_tier();
         let Some(asked) = asked.or(forced.as_deref()) else {
             return Ok(tiers.first().copied().unwrap_or(KernelTier::Base));
         };
@@ -356,6 +382,14 @@ impl Backend for WgpuBackend {
         Some(open.device.generate_allocator_report()?.total_allocated_bytes)
     }
 
+    fn revision(&self) -> String {
+        crate::revisions::WGPU.to_owned()
+    }
+
+    fn forced_tier(&self) -> Option<String> {
+        env::var(TIER_VARIABLE).ok().filter(|text| !text.is_empty())
+    }
+
     fn prepare(
         &self,
         device: &DeviceId,
@@ -373,27 +407,9 @@ impl Backend for WgpuBackend {
             capabilities: self.capabilities(adapter).limited_to(tier),
         };
         check_visible(&gpu, &plan)?;
-        let mut values = DeviceValues::new(&gpu, &plan, &options.limits)?;
-        let caches = DeviceCache::all_of(&gpu, &plan, &options.cache)?;
-        let tables = Tables::new(&gpu, &plan, &options)?;
+        let room = Room::new(&gpu, Arc::clone(&plan), options.clone())?;
         let weights = DeviceWeights::load(&gpu, &plan, weights, progress)?;
-        let mut build = Build {
-            gpu: &gpu,
-            plan: &plan,
-            options: &options,
-            weights: &weights,
-            caches: &caches,
-            tables: &tables,
-            values: &mut values,
-            node: None,
-            planned: vec![],
-        };
-        super::ops::begin(&mut build)?;
-        for (index, node) in plan.nodes.iter().enumerate() {
-            build.node = Some(index);
-            super::ops::prepare(&mut build, &node.op)?;
-        }
-        let planned = build.planned;
+        let shapes = self.shapes(adapter, &gpu, &plan, &options, &weights, progress)?;
         let total = plan.weight_bytes();
         let mut compiled = |done: usize, of: usize| {
             let doing = format!("compiling kernels, {done} of {of}");
@@ -402,9 +418,7 @@ impl Backend for WgpuBackend {
                 ControlFlow::Break(()) => Err(BackendError::Cancelled),
             }
         };
-        let program = Program::new(&gpu, &tables.step, planned, &mut compiled)?;
-        let parts = Parts { gpu, plan, options, weights, caches, tables, values, program };
-        Ok(Box::new(WgpuRunner::new(parts)?))
+        Ok(Box::new(room.runner(weights, &shapes, &mut compiled)?))
     }
 }
 

@@ -18,10 +18,13 @@
 use super::cache::DeviceCache;
 use super::capabilities::Capabilities;
 use super::gpu::Gpu;
+use super::ops::MatvecShape;
 use super::shaders::Kernel;
 use super::tables::{StepCounts, Table, Tables};
+use super::tune::{Shapes, Subject};
 use super::values::{DeviceValues, Region};
 use super::weights::{DeviceMatrix, DeviceWeights};
+use crate::format::WeightFormat;
 use crate::plan::{CacheId, MatrixId, Operand, Plan, Shape, ValueId, VectorId};
 use crate::{BackendError, PrepareOptions};
 
@@ -70,6 +73,7 @@ pub(crate) struct Build<'a> {
     pub(crate) caches: &'a [DeviceCache],
     pub(crate) tables: &'a Tables,
     pub(crate) values: &'a mut DeviceValues,
+    pub(crate) shapes: &'a Shapes,
     pub(crate) node: Option<usize>,
     pub(crate) planned: Vec<Planned>,
 }
@@ -77,6 +81,20 @@ pub(crate) struct Build<'a> {
 impl Build<'_> {
     pub(crate) fn capabilities(&self) -> &Capabilities {
         &self.gpu.capabilities
+    }
+
+    /// The shape of the streaming kernel for `at_once` rows of activations and so many rows and columns of a matrix: the fastest of
+    /// those that were measured, else the usual one.
+    pub(crate) fn matvec_shape(
+        &self,
+        format: WeightFormat,
+        at_once: u32,
+        rows: u32,
+        cols: u32,
+    ) -> MatvecShape {
+        let subject = Subject::new(format, at_once, rows, cols);
+        let measured = self.shapes.of(self.node, &subject);
+        measured.unwrap_or_else(|| MatvecShape::usual(self.capabilities(), format, at_once, rows))
     }
 
     /// The shape of a value. Slots count as rows of their own in all kernels that work row by row.

@@ -10,6 +10,8 @@
 //! | `build` | what an operator needs to become dispatches; the interface of all kernels |
 //! | `ops/` | one file per operator: which dispatches it is |
 //! | `values`, `weights`, `cache`, `tables`, `spans`, `samples` | what lies on the device, and what each step tells it |
+//! | `prepare` | from a plan and its weights on the device to a runner |
+//! | `tune/` | which shapes of kernels are the fastest, measured and remembered |
 //! | `runner`, `record`, `pace`, `readback`, `timing` | steps: recorded, cut where long, results read back, times taken |
 //!
 //! A plan becomes a list of dispatches once, when it is prepared: every pipeline compiled, every bind group made. A step writes
@@ -25,6 +27,7 @@ mod gpu;
 mod ops;
 mod pace;
 mod pipeline_store;
+mod prepare;
 mod readback;
 mod record;
 mod runner;
@@ -35,10 +38,12 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod tune;
 mod values;
 mod weights;
 
 pub use backend::{LimitOverrides, WgpuBackend};
+pub use tune::Tuning;
 
 use crate::Numerics;
 

@@ -81,6 +81,14 @@ impl Kernel {
     }
 }
 
+/// A number for the sources of some folders: another one where any has changed.
+pub(crate) fn fingerprint(folders: &[&str]) -> u64 {
+    let wanted = |module: &str| folders.iter().any(|folder| module.starts_with(folder));
+    let sources = WESL_SOURCES.iter().filter(|(module, _)| wanted(module));
+    let bytes = sources.flat_map(|(_, source)| source.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 fn module_path(module: &str) -> ModulePath {
     ModulePath::new(PathOrigin::Absolute, module.split('/').map(str::to_owned).collect())
 }

@@ -9,7 +9,8 @@ use crate::conformance::case::{
 use crate::conformance::random::Random;
 use crate::format::CacheFormat;
 use crate::plan::{
-    Attention, Op, Plan, PlanBuilder, PlanError, RopeLayout, RopeSpec, RotateQuery, Rows, Shape, StoreKv,
+    Attention, Cache, Op, Plan, PlanBuilder, PlanError, RopeLayout, RopeSpec, RotateQuery, Rows, Shape,
+    StoreKv,
 };
 
 /// Heads, pages and attributes of one layer.
@@ -121,6 +122,42 @@ pub(super) fn cases() -> Vec<CaseSpec> {
         }));
     }
     cases
+}
+
+/// A layer with a plan's own heads, pages and attributes. Its window is a short one, so that the case's few tokens reach beyond it.
+pub(super) fn like(
+    op: &Attention,
+    shape: Cache,
+    rotate: Option<RopeLayout>,
+    cache: &CacheOptions,
+) -> CaseSpec {
+    let layer = Layer {
+        heads: op.heads,
+        kv_heads: shape.kv_heads,
+        dim: shape.head_dim,
+        format: cache.format,
+        page_tokens: cache.page_tokens,
+        window: op.window.map(|_| 9),
+        softcap: op.softcap,
+        sinks: op.sinks.is_some(),
+        rotate,
+        merged: rotate.is_some(),
+        ..PLAIN
+    };
+    let mut name = format!(
+        "{}:{} of {}, {}, pages of {}",
+        layer.heads, layer.kv_heads, layer.dim, layer.format, layer.page_tokens
+    );
+    for (on, attribute) in
+        [(op.window.is_some(), "window"), (op.softcap.is_some(), "softcap"), (layer.sinks, "sinks")]
+    {
+        name += if on { ", " } else { "" };
+        name += if on { attribute } else { "" };
+    }
+    if let Some(layout) = rotate {
+        name += &format!(", rotate {layout:?}");
+    }
+    CaseSpec::new(Group::Attention, name, move |random| layer.case(MIXED, random))
 }
 
 impl Layer {

@@ -59,6 +59,20 @@ pub(super) fn cases() -> Vec<CaseSpec> {
     cases
 }
 
+/// A matrix of more features than any kernel has workgroups for in one dimension: heads are like this, and may have kernels of
+/// their own.
+pub(super) fn many_features(format: WeightFormat) -> CaseSpec {
+    const FEATURES: usize = 65_541;
+    const COLUMNS: usize = 24;
+    CaseSpec::new(Group::Linear, format!("{format} {FEATURES}×{COLUMNS}"), move |random| {
+        let (mut plan, x) = one_input(COLUMNS);
+        let matrix = plan.matrix("w", FEATURES, COLUMNS, format);
+        let y = plan.linear(x, matrix);
+        plan.tap(y);
+        Ok(over_rows(plan.finish()?, &[1, 2], random))
+    })
+}
+
 /// Without dots: the builder calls a node by what follows the last one.
 fn tensor_name(format: WeightFormat) -> String {
     format!("w {format}").replace('.', ",")

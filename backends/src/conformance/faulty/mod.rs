@@ -18,21 +18,21 @@ mod tests;
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, Default)]
-struct Fault {
-    output: Option<fn(&mut StepOutput, u64)>,
-    weights: Option<fn(PackedMatrix) -> PackedMatrix>,
-    vectors: Option<fn(&mut Vec<f32>)>,
-    plan: Option<fn(&mut Op)>,
-    rope: Option<fn(&mut RopeSpec)>,
-    batch: Option<fn(&mut Batch)>,
-    ignores_copies: bool,
-    refuses: bool,
-    panics: bool,
-    numerics: Option<Numerics>,
+pub(crate) struct Fault {
+    pub(crate) output: Option<fn(&mut StepOutput, u64)>,
+    pub(crate) weights: Option<fn(PackedMatrix) -> PackedMatrix>,
+    pub(crate) vectors: Option<fn(&mut Vec<f32>)>,
+    pub(crate) plan: Option<fn(&mut Op)>,
+    pub(crate) rope: Option<fn(&mut RopeSpec)>,
+    pub(crate) batch: Option<fn(&mut Batch)>,
+    pub(crate) ignores_copies: bool,
+    pub(crate) refuses: bool,
+    pub(crate) panics: bool,
+    pub(crate) numerics: Option<Numerics>,
 }
 
 /// The oracle with a fault; it claims to compute in f32.
-struct Faulty(Fault);
+pub(crate) struct Faulty(pub(crate) Fault);
 
 impl Backend for Faulty {
     fn name(&self) -> &'static str {
@@ -53,6 +53,10 @@ impl Backend for Faulty {
 
     fn measure_bandwidth(&self, device: &DeviceId) -> Result<f64, BackendError> {
         ReferenceBackend.measure_bandwidth(device)
+    }
+
+    fn revision(&self) -> String {
+        "faulty".to_owned()
     }
 
     fn prepare(

@@ -100,7 +100,7 @@ mod tests {
         let w = PackedMatrix::quantize(WeightFormat::F32, 2, 3, &[1.0, 2.0, 3.0, -1.0, 0.5, 0.0]).unwrap();
         let y = product(&[1.0, 1.0, 1.0, 2.0, 0.0, -1.0], &w.view());
         assert_eq!(y, [6.0, -0.5, -1.0, -2.0]);
-        assert_eq!(product(&[], &w.view()), []);
+        assert!(product(&[], &w.view()).is_empty());
     }
 
     #[test]

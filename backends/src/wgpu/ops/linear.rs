@@ -41,7 +41,7 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
             if at_once == 1 {
                 one_row(build, op, &product);
             } else if most > below {
-                let shape = MatvecShape::usual(build.capabilities(), matrix.format, at_once, shard.rows);
+                let shape = build.matvec_shape(matrix.format, at_once, shard.rows, matrix.cols);
                 let kernel = matvec_kernel(matrix.format, at_once, shape, build.capabilities());
                 let blocks = matvec_blocks(shape, shard.rows);
                 product.dispatch(build, kernel, move |rows| {
@@ -71,13 +71,13 @@ fn one_row(build: &mut Build<'_>, op: &plan::Linear, product: &Product) {
     let matrix = build.matrix(op.matrix);
     let format = matrix.format;
     let features = product.params.shard_rows;
-    let usual = MatvecShape::usual(build.capabilities(), format, 1, features);
+    let best = build.matvec_shape(format, 1, features, matrix.cols);
     let (norm, gate) = match build.node {
         Some(node) => (norm_into(build, node, op), gate_after(build, node, op)),
         None => (None, None),
     };
     // A team takes two rows of each half.
-    let shape = if gate.is_some() { MatvecShape { tall: false, ..usual } } else { usual };
+    let shape = if gate.is_some() { MatvecShape { tall: false, ..best } } else { best };
     let mut kernel = matvec_kernel(format, 1, shape, build.capabilities());
     let mut product = product.clone();
     if let Some(gate) = gate {

@@ -18,6 +18,8 @@ mod sample;
 mod select;
 mod store_kv;
 
+pub(super) use product::{MatvecShape, SHAPES};
+
 use super::build::Build;
 use super::shaders::Kernel;
 use crate::BackendError;
