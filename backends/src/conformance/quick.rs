@@ -130,6 +130,7 @@ const fn is_no_fault(error: &BackendError) -> bool {
             | BackendError::Unsupported { .. }
             | BackendError::UnknownDevice(_)
             | BackendError::UnknownTier { .. }
+            | BackendError::Setting { .. }
     )
 }
 
