@@ -13,7 +13,8 @@
 //!    [`WeightSource`] for each tensor once, a piece at a time, and reports [`Progress`]. The callback
 //!    may answer [`ControlFlow::Break`](std::ops::ControlFlow); then `prepare` lets go of everything and returns
 //!    [`BackendError::Cancelled`]. Memory is reserved here and nowhere else: after `prepare`, a step
-//!    allocates nothing on the device.
+//!    allocates nothing on the device. Of the host it asks for the tables of its batch and for its results, a few
+//!    numbers for each row, sequence and page, and nothing that operators work in.
 //! 3. [`Runner::submit`] starts a step and [`Runner::collect`] waits for its results. At most one more
 //!    step may be submitted before the last is collected, and tickets are collected in order. That is how
 //!    an engine *runs ahead*: the next step names its tokens as

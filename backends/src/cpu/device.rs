@@ -8,7 +8,8 @@ use super::Isa;
 use super::bandwidth::read_bandwidth;
 use super::load::load_weights;
 use super::machine::{self, Processor};
-use super::runner::{CpuRunner, footprint};
+use super::runner::CpuRunner;
+use super::scratch::{ScratchSizes, footprint};
 use super::values::refused;
 use crate::format::WeightFormat;
 use crate::pages::usable_cache;
@@ -84,8 +85,15 @@ fn choose_tier(asked: Option<&str>) -> Result<Isa, BackendError> {
 
 /// Refuses what does not fit, before any of it is allocated: a system that runs out of memory stops
 /// programs rather than returning errors.
-fn check_memory(plan: &Plan, options: &PrepareOptions, available: Option<u64>) -> Result<(), BackendError> {
-    let footprint = footprint(plan, &options.cache, &options.limits);
+fn check_memory(
+    plan: &Plan,
+    options: &PrepareOptions,
+    (isa, threads): (Isa, usize),
+    available: Option<u64>,
+) -> Result<(), BackendError> {
+    let (cache, limits) = (&options.cache, &options.limits);
+    let scratch = ScratchSizes::of(plan, cache, limits, isa, threads);
+    let footprint = footprint(plan, cache, limits, &scratch, threads);
     let Some(available) = available.filter(|available| footprint.total() > *available) else { return Ok(()) };
     Err(BackendError::OutOfMemory {
         device: device_id().to_string(),
@@ -186,8 +194,9 @@ impl Backend for CpuBackend {
         check_inputs(&plan)?;
         let cache = usable_cache(&plan, &options.cache)?;
         let options = PrepareOptions { cache, ..options.clone() };
-        check_memory(&plan, &options, machine::memory().available)?;
         let pool = self.pool()?;
+        let threads = pool.current_num_threads();
+        check_memory(&plan, &options, (isa, threads), machine::memory().available)?;
         let weights = load_weights(&plan, weights, progress)?;
         Ok(Box::new(CpuRunner::new(plan, weights, &options, isa, pool)?))
     }
@@ -217,15 +226,16 @@ mod tests {
             limits: crate::plan::BatchLimits { rows: 1, selected: 1, sequences: 1 },
             tier: None,
         };
-        let advice = |available: u64| match check_memory(&plan(), &options, Some(available)) {
-            Err(BackendError::OutOfMemory { advice, .. }) => advice,
-            other => panic!("{other:?}"),
-        };
+        let advice =
+            |available: u64| match check_memory(&plan(), &options, (Isa::Portable, 2), Some(available)) {
+                Err(BackendError::OutOfMemory { advice, .. }) => advice,
+                other => panic!("{other:?}"),
+            };
         assert_eq!(advice(16 << 20), "a cache of 191 pages of 16 tokens would fit");
         assert_eq!(advice(6_000_000 - (1 << 20)), "a cache of 11 pages of 16 tokens would fit");
         let small = PrepareOptions { cache: CacheOptions { pages: 4, ..options.cache }, ..options.clone() };
-        assert!(check_memory(&plan(), &small, Some(5 << 20)).is_ok());
-        assert!(check_memory(&plan(), &options, None).is_ok());
+        assert!(check_memory(&plan(), &small, (Isa::Portable, 2), Some(5 << 20)).is_ok());
+        assert!(check_memory(&plan(), &options, (Isa::Portable, 2), None).is_ok());
         assert!(advice(1 << 20).contains("smaller model"));
     }
 

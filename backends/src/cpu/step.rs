@@ -6,7 +6,7 @@ use super::attention::attention;
 use super::cache::LayerCache;
 use super::linear::{Activations, Epilogue, LinearError, QuantizedActivations, linear, linear_quantized};
 use super::rope::{Rotation, rotate};
-use super::runner::Scratch;
+use super::scratch::Scratch;
 use super::share::{GRAIN, RowBlock, pieces};
 use super::simd::{Kernel, Simd, SimdSlices, lines, reserve_lines};
 use super::values::{RowsMut, Values, numbers_mut};
