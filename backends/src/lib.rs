@@ -16,7 +16,7 @@
 //!    allocates nothing on the device. Of the host it asks for the tables of its batch and for its results, a few
 //!    numbers for each row, sequence and page, and nothing that operators work in.
 //! 3. [`Runner::submit`] starts a step and [`Runner::collect`] waits for its results. At most one more
-//!    step may be submitted before the last is collected, and tickets are collected in order. That is how
+//!    step may be submitted before the last is collected ([`STEPS_UNDER_WAY`]), and tickets are collected in order. That is how
 //!    an engine *runs ahead*: the next step names its tokens as
 //!    [`Tokens::Sampled`], the draws of a sequence in the step before, which nobody has read yet.
 //!    A backend without a queue of its own does the work in `submit`, and [`Runner::queues`] tells the engine
@@ -77,6 +77,7 @@ pub mod format;
 mod load;
 mod pages;
 pub mod plan;
+mod room;
 pub mod sampling;
 mod weights;
 pub mod wgpu;
@@ -195,6 +196,9 @@ pub struct Progress<'a> {
 pub fn no_progress(_: &Progress<'_>) -> std::ops::ControlFlow<()> {
     std::ops::ControlFlow::Continue(())
 }
+
+/// Steps that may be under way at once: one, and one ahead of it.
+pub const STEPS_UNDER_WAY: usize = 2;
 
 /// A submitted step.
 #[derive(Debug, PartialEq, Eq)]

@@ -18,9 +18,10 @@ use super::values::DeviceValues;
 use super::weights::DeviceWeights;
 use crate::pages::usable_cache;
 use crate::plan::{Plan, check};
+use crate::room::what_would_fit;
 use crate::{
-    Backend, BackendError, DeviceId, DeviceInfo, DeviceKind, DeviceLimits, DeviceMemory, PrepareOptions,
-    Progress, ProgressFn, Runner, Unavailable, WeightSource,
+    Backend, BackendError, CacheOptions, DeviceId, DeviceInfo, DeviceKind, DeviceLimits, DeviceMemory,
+    PrepareOptions, Progress, ProgressFn, Runner, Unavailable, WeightSource,
 };
 
 const NAME: &str = "wgpu";
@@ -322,37 +323,103 @@ impl Backend for WgpuBackend {
             open: self.open(device, adapter)?,
             capabilities: self.capabilities(adapter).limited_to(tier),
         };
-        let mut values = DeviceValues::new(&gpu, &plan, &options.limits)?;
-        let caches = DeviceCache::all_of(&gpu, &plan, &options.cache)?;
-        let tables = Tables::new(&gpu, &plan, &options)?;
-        let weights = DeviceWeights::load(&gpu, &plan, weights, progress)?;
-        let mut build = Build {
-            gpu: &gpu,
-            plan: &plan,
-            options: &options,
-            weights: &weights,
-            caches: &caches,
-            tables: &tables,
-            values: &mut values,
-            node: None,
-            planned: vec![],
-        };
-        super::ops::begin(&mut build)?;
-        for (index, node) in plan.nodes.iter().enumerate() {
-            build.node = Some(index);
-            super::ops::prepare(&mut build, &node.op)?;
+        let before = gpu.open.given();
+        prepare_on(&gpu, &plan, weights, &options, progress).map_err(|error| {
+            let given = gpu.open.given().saturating_sub(before);
+            with_advice(error, &plan, &options, given)
+        })
+    }
+}
+
+/// Loads the weights, and builds all that steps need.
+fn prepare_on(
+    gpu: &Gpu,
+    plan: &Arc<Plan>,
+    weights: &dyn WeightSource,
+    options: &PrepareOptions,
+    progress: &mut ProgressFn<'_>,
+) -> Result<Box<dyn Runner>, BackendError> {
+    let mut values = DeviceValues::new(gpu, plan, &options.limits)?;
+    let caches = DeviceCache::all_of(gpu, plan, &options.cache)?;
+    let tables = Tables::new(gpu, plan, options)?;
+    let weights = DeviceWeights::load(gpu, plan, weights, progress)?;
+    let mut build = Build {
+        gpu,
+        plan,
+        options,
+        weights: &weights,
+        caches: &caches,
+        tables: &tables,
+        values: &mut values,
+        node: None,
+        planned: vec![],
+    };
+    super::ops::begin(&mut build)?;
+    for (index, node) in plan.nodes.iter().enumerate() {
+        build.node = Some(index);
+        super::ops::prepare(&mut build, &node.op)?;
+    }
+    let planned = build.planned;
+    let total = plan.weight_bytes();
+    let mut compiled = |done: usize, of: usize| {
+        let doing = format!("compiling kernels, {done} of {of}");
+        match progress(&Progress { doing: &doing, done_bytes: total, total_bytes: total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(BackendError::Cancelled),
         }
-        let planned = build.planned;
-        let total = plan.weight_bytes();
-        let mut compiled = |done: usize, of: usize| {
-            let doing = format!("compiling kernels, {done} of {of}");
-            match progress(&Progress { doing: &doing, done_bytes: total, total_bytes: total }) {
-                ControlFlow::Continue(()) => Ok(()),
-                ControlFlow::Break(()) => Err(BackendError::Cancelled),
-            }
+    };
+    let program = Program::new(gpu, &tables.step, planned, &mut compiled)?;
+    let (gpu, plan, options) = (gpu.clone(), Arc::clone(plan), options.clone());
+    let parts = Parts { gpu, plan, options, weights, caches, tables, values, program };
+    Ok(Box::new(WgpuRunner::new(parts)?))
+}
+
+/// A refusal of memory by the device, which does not say how much it has: as much as it gave before, at least, so
+/// what needs no more would fit.
+fn with_advice(error: BackendError, plan: &Plan, options: &PrepareOptions, given: u64) -> BackendError {
+    let BackendError::OutOfMemory { device, needed, available: 0, .. } = error else { return error };
+    let needs = |plan: &Plan, cache: &CacheOptions| plan.footprint(cache, &options.limits).total();
+    BackendError::OutOfMemory {
+        device,
+        what: "the model with its cache".to_owned(),
+        needed: needs(plan, &options.cache).max(given.saturating_add(needed)),
+        available: given,
+        advice: what_would_fit(plan, &options.cache, given, needs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::WeightFormat;
+    use crate::plan::PlanBuilder;
+
+    #[test]
+    fn a_device_that_refuses_is_taken_to_have_what_it_gave() {
+        let mut plan = PlanBuilder::new();
+        let x = plan.input("x", 1024);
+        let w = plan.matrix("w", 1024, 1024, WeightFormat::F32);
+        let y = plan.linear(x, w);
+        plan.tap(y);
+        let plan = plan.finish().unwrap();
+        let options = PrepareOptions {
+            cache: CacheOptions { pages: 0, ..CacheOptions::default() },
+            limits: crate::plan::BatchLimits { rows: 1, selected: 1, sequences: 1 },
+            tier: None,
         };
-        let program = Program::new(&gpu, &tables.step, planned, &mut compiled)?;
-        let parts = Parts { gpu, plan, options, weights, caches, tables, values, program };
-        Ok(Box::new(WgpuRunner::new(parts)?))
+        let refused = |available| BackendError::OutOfMemory {
+            device: "wgpu:0".to_owned(),
+            what: "weights".to_owned(),
+            needed: 4 << 20,
+            available,
+            advice: String::new(),
+        };
+        let told = with_advice(refused(0), &plan, &options, 1 << 20);
+        let BackendError::OutOfMemory { needed, available, advice, .. } = told else { panic!("{told}") };
+        assert_eq!((needed, available), (5 << 20, 1 << 20));
+        assert_eq!(advice, "it would fit with weights in int4-g32, int4-g64 or nf4");
+        // What is known exactly stays as it is.
+        let exact = with_advice(refused(7), &plan, &options, 1 << 20);
+        assert!(matches!(exact, BackendError::OutOfMemory { available: 7, .. }), "{exact}");
     }
 }
