@@ -115,11 +115,9 @@ impl ScratchSizes {
         let matrix = &plan.matrices[op.matrix.index()];
         let rows = slot_rows(plan, limits, op.chosen);
         let slots = rows.saturating_mul(op.chosen.width);
-        // A router names an expert once per row; whatever else chooses may name one again and again.
-        let routed = plan.nodes.iter().any(|n| matches!(&n.op, Op::Route(r) if r.experts == op.chosen.value));
-        let of_one_expert = if routed { rows } else { slots };
-        self.linear.cover(isa, matrix.format, matrix.cols, of_one_expert);
-        let products = of_one_expert.saturating_mul(matrix.rows / op.experts);
+        // A row's experts are all different, so no expert has more rows than there are.
+        self.linear.cover(isa, matrix.format, matrix.cols, rows);
+        let products = rows.saturating_mul(matrix.rows / op.experts);
         self.experts.cover(ExpertSizes { experts: op.experts, slots, products });
     }
 
