@@ -148,6 +148,19 @@ fn what_does_not_fit_is_refused_with_what_would() {
         assert!(shortage.to_string().contains(&alternative.to_string()), "{shortage}");
     }
     assert!(shortage.alternatives.iter().any(|a| a.cache == CacheFormat::Int8 || a.context < 256));
+    // Where int8 is too much, the most exact of the smaller formats that do fit is named first.
+    let needs = |format: &WeightFormat| {
+        let weights = WeightChoice::Format(*format);
+        let tried = LoadOptions { weights, cache: CacheFormat::Int8, ..asked.clone() };
+        model.preflight(&device(), &tried).unwrap().footprint.total()
+    };
+    let available = needs(&WeightFormat::SMALLER[0]) - 1;
+    let Err(LoadError::DoesNotFit(shortage)) = model.preflight(&with(available), &asked) else {
+        panic!("what does not fit was let through")
+    };
+    let fitting = WeightFormat::SMALLER.into_iter().find(|format| needs(format) <= available);
+    let named = shortage.alternatives.first().map(|alternative| alternative.weights.clone());
+    assert_eq!(named, Some(fitting.unwrap().to_string()), "{shortage}");
     let Err(LoadError::DoesNotFit(hopeless)) = model.preflight(&with(1000), &LoadOptions::default()) else {
         panic!("nothing fits into 1000 bytes")
     };

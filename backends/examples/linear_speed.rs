@@ -10,17 +10,17 @@
 
 #![allow(unsafe_code, reason = "the interface of the gemm crate")]
 
+mod support;
+
 use std::time::{Duration, Instant};
 
 use ingle_backends::cpu::bandwidth::read_bandwidth;
 use ingle_backends::cpu::{Activations, Epilogue, Isa, LinearScratch, linear};
 use ingle_backends::format::{Bytes, PackedMatrix, WeightFormat};
+use support::{Failure, noise, parse_list};
 
 /// How long each figure is measured for, at least.
 const TIME: Duration = Duration::from_millis(1200);
-
-/// Whatever went wrong.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 struct Options {
     isa: Isa,
@@ -62,10 +62,6 @@ impl Options {
         }
         Ok(options)
     }
-}
-
-fn parse_list<T: std::str::FromStr>(text: &str) -> Result<Vec<T>, T::Err> {
-    text.split(',').map(str::parse).collect()
 }
 
 fn main() -> Result<(), Failure> {
@@ -183,15 +179,4 @@ fn gemm_rate(m: usize, options: &Options, weights: &[f32]) -> f64 {
         Ok(seconds) => (2 * m * rows * cols) as f64 / seconds,
         Err(never) => match never {},
     }
-}
-
-/// Deterministic numbers between -1 and 1.
-fn noise(len: usize) -> Vec<f32> {
-    let mut state = len as u64 | 1;
-    (0..len)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-        })
-        .collect()
 }

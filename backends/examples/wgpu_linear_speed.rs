@@ -8,6 +8,8 @@
 //! cache holds them. *node* is the best time of one product by the device's own clock, *step* the wall time of the whole step per
 //! product, submission included. `INGLE_WGPU_MATVEC=<n>` forces the n-th shape of the streaming kernel.
 
+mod support;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,9 +21,7 @@ use ingle_backends::{
     Backend, Batch, CacheOptions, DeviceInfo, InputRows, LogitRows, MatrixRequest, PrepareOptions, Runner,
     SequenceStep, SyntheticWeights, Tokens, WeightSource, no_progress,
 };
-
-/// Whatever went wrong.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use support::{Failure, noise, parse_list};
 
 /// Results of a row that are checked.
 const CHECKED: usize = 61;
@@ -66,10 +66,6 @@ impl Options {
         }
         Ok(options)
     }
-}
-
-fn parse_list<T: std::str::FromStr>(text: &str) -> Result<Vec<T>, T::Err> {
-    text.split(',').map(str::parse).collect()
 }
 
 /// Products of one input with several matrices.
@@ -227,15 +223,4 @@ fn measure(
     let mut products = nodes.split_off(1);
     products.sort_by(f64::total_cmp);
     Ok((products[products.len() / 2], best / matrices as f64))
-}
-
-/// Deterministic numbers between -1 and 1.
-fn noise(len: usize) -> Vec<f32> {
-    let mut state = len as u64 | 1;
-    (0..len)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-        })
-        .collect()
 }

@@ -67,13 +67,6 @@ pub struct InputRows {
     pub data: Vec<f32>,
 }
 
-impl InputRows {
-    /// Its numbers as indices; whatever is no index becomes one that nothing has.
-    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
-        self.data.iter().map(|x| if x.fract() == 0.0 && *x >= 0.0 { *x as u32 } else { u32::MAX })
-    }
-}
-
 /// Why a batch cannot be run.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BatchError {

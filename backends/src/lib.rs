@@ -13,9 +13,10 @@
 //!    [`WeightSource`] for each tensor once, a piece at a time, and reports [`Progress`]. The callback
 //!    may answer [`ControlFlow::Break`](std::ops::ControlFlow); then `prepare` lets go of everything and returns
 //!    [`BackendError::Cancelled`]. Memory is reserved here and nowhere else: after `prepare`, a step
-//!    allocates nothing on the device.
+//!    allocates nothing on the device. Of the host it asks for the tables of its batch and for its results, a few
+//!    numbers for each row, sequence and page, and nothing that operators work in.
 //! 3. [`Runner::submit`] starts a step and [`Runner::collect`] waits for its results. At most one more
-//!    step may be submitted before the last is collected, and tickets are collected in order. That is how
+//!    step may be submitted before the last is collected ([`STEPS_UNDER_WAY`]), and tickets are collected in order. That is how
 //!    an engine *runs ahead*: the next step names its tokens as
 //!    [`Tokens::Sampled`], the draws of a sequence in the step before, which nobody has read yet.
 //!    A backend without a queue of its own does the work in `submit`, and [`Runner::queues`] tells the engine
@@ -79,6 +80,7 @@ mod load;
 mod pages;
 pub mod plan;
 mod revisions;
+mod room;
 pub mod sampling;
 pub mod verdict;
 mod weights;
@@ -212,6 +214,9 @@ pub struct Progress<'a> {
 pub fn no_progress(_: &Progress<'_>) -> std::ops::ControlFlow<()> {
     std::ops::ControlFlow::Continue(())
 }
+
+/// Steps that may be under way at once: one, and one ahead of it.
+pub const STEPS_UNDER_WAY: usize = 2;
 
 /// A submitted step.
 #[derive(Debug, PartialEq, Eq)]

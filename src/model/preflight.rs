@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ingle_backends::format::{CacheFormat, Int8Group, WeightFormat};
+use ingle_backends::format::{CacheFormat, WeightFormat};
 use ingle_backends::plan::{BatchLimits, Footprint, Plan};
 use ingle_backends::{DeviceId, PrepareOptions};
 use ingle_models::WeightFormats;
@@ -206,13 +206,9 @@ impl Model {
     ) -> Result<Vec<Alternative>, LoadError> {
         let made_for = self.architecture.context().max(1);
         let longest = options.context.unwrap_or(USUAL_CONTEXT.min(made_for)).max(made_for);
-        let formats = [
-            self.stored_formats()?,
-            WeightFormats::usual(WeightFormat::Int8(Int8Group::G64)),
-            WeightFormats::usual(WeightFormat::Nf4),
-        ];
+        let smaller = WeightFormat::SMALLER.into_iter().map(WeightFormats::usual);
         let mut alternatives: Vec<Alternative> = vec![];
-        for formats in formats {
+        for formats in [self.stored_formats()?].into_iter().chain(smaller) {
             let plan = self.fused(&formats, options, None)?;
             for cache in [CacheFormat::F16, CacheFormat::Int8] {
                 let context = largest_context(&plan, cache, &options.limits, available).min(longest);

@@ -8,11 +8,12 @@ use super::Isa;
 use super::bandwidth::read_bandwidth;
 use super::load::load_weights;
 use super::machine::{self, Processor};
-use super::runner::{CpuRunner, footprint};
+use super::runner::CpuRunner;
+use super::scratch::{ScratchSizes, footprint};
 use super::values::refused;
-use crate::format::WeightFormat;
 use crate::pages::usable_cache;
-use crate::plan::{Element, Footprint, Matrix, Op, Plan, check};
+use crate::plan::{Plan, check};
+use crate::room::what_would_fit;
 use crate::{
     Backend, BackendError, CacheOptions, DeviceId, DeviceInfo, DeviceKind, DeviceLimits, Numerics,
     PrepareOptions, ProgressFn, Runner, Tier, Unavailable, WeightSource,
@@ -84,55 +85,25 @@ fn choose_tier(asked: Option<&str>) -> Result<Isa, BackendError> {
 
 /// Refuses what does not fit, before any of it is allocated: a system that runs out of memory stops
 /// programs rather than returning errors.
-fn check_memory(plan: &Plan, options: &PrepareOptions, available: Option<u64>) -> Result<(), BackendError> {
-    let footprint = footprint(plan, &options.cache, &options.limits);
-    let Some(available) = available.filter(|available| footprint.total() > *available) else { return Ok(()) };
+fn check_memory(
+    plan: &Plan,
+    options: &PrepareOptions,
+    (isa, threads): (Isa, usize),
+    available: Option<u64>,
+) -> Result<(), BackendError> {
+    let needs = |plan: &Plan, cache: &CacheOptions| {
+        let scratch = ScratchSizes::of(plan, cache, &options.limits, isa, threads);
+        footprint(plan, cache, &options.limits, &scratch, threads).total()
+    };
+    let needed = needs(plan, &options.cache);
+    let Some(available) = available.filter(|available| needed > *available) else { return Ok(()) };
     Err(BackendError::OutOfMemory {
         device: device_id().to_string(),
         what: "the model with its cache".to_owned(),
-        needed: footprint.total(),
+        needed,
         available,
-        advice: advice(plan, &options.cache, footprint, available),
+        advice: what_would_fit(plan, &options.cache, available, needs),
     })
-}
-
-/// What would fit.
-fn advice(plan: &Plan, cache: &CacheOptions, footprint: Footprint, available: u64) -> String {
-    let without_cache = footprint.total().saturating_sub(footprint.cache);
-    let page = footprint.cache.checked_div(cache.pages as u64).unwrap_or(0);
-    if let Some(pages) = available.saturating_sub(without_cache).checked_div(page).filter(|pages| *pages > 0)
-    {
-        return format!("a cache of {pages} pages of {} tokens would fit", cache.page_tokens);
-    }
-    let weights_in = |format: WeightFormat| {
-        let bytes = |m: &Matrix| m.bytes().min(format.bytes(m.rows, m.cols) as u64);
-        plan.matrices.iter().map(bytes).fold(0, u64::saturating_add)
-    };
-    let beside_weights = footprint.total().saturating_sub(footprint.weights).saturating_add(64 * page);
-    let smaller = [WeightFormat::Int8(crate::format::Int8Group::G64), WeightFormat::Nf4].into_iter();
-    let mut fitting = smaller.filter(|format| {
-        let bytes = weights_in(*format);
-        bytes < footprint.weights && bytes.saturating_add(beside_weights) <= available
-    });
-    match fitting.next() {
-        Some(format) => format!("with weights in {format} it would fit"),
-        None => "close other programs, or choose a smaller model".to_owned(),
-    }
-}
-
-/// Refuses what no operator can be given.
-fn check_inputs(plan: &Plan) -> Result<(), BackendError> {
-    let coded = |node: &&crate::plan::Node| match &node.op {
-        Op::Input(input) => plan.values[input.output.index()].shape.element == Element::Int8Rows,
-        _ => false,
-    };
-    match plan.nodes.iter().find(coded) {
-        Some(node) => Err(BackendError::Unsupported {
-            device: device_id().to_string(),
-            what: format!("the input {} of int8 rows", node.name),
-        }),
-        None => Ok(()),
-    }
 }
 
 impl Backend for CpuBackend {
@@ -191,11 +162,11 @@ impl Backend for CpuBackend {
         let forced = self.forced_tier();
         let isa = choose_tier(options.tier.as_deref().or(forced.as_deref()))?;
         check::check(&plan)?;
-        check_inputs(&plan)?;
         let cache = usable_cache(&plan, &options.cache)?;
         let options = PrepareOptions { cache, ..options.clone() };
-        check_memory(&plan, &options, machine::memory().available)?;
         let pool = self.pool()?;
+        let threads = pool.current_num_threads();
+        check_memory(&plan, &options, (isa, threads), machine::memory().available)?;
         let weights = load_weights(&plan, weights, progress)?;
         Ok(Box::new(CpuRunner::new(plan, weights, &options, isa, pool)?))
     }
@@ -204,6 +175,7 @@ impl Backend for CpuBackend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::WeightFormat;
     use crate::plan::PlanBuilder;
 
     /// A matrix of 4 MiB in f32 and a cache of 64 KiB per page.
@@ -225,16 +197,30 @@ mod tests {
             limits: crate::plan::BatchLimits { rows: 1, selected: 1, sequences: 1 },
             tier: None,
         };
-        let advice = |available: u64| match check_memory(&plan(), &options, Some(available)) {
-            Err(BackendError::OutOfMemory { advice, .. }) => advice,
-            other => panic!("{other:?}"),
+        let advice =
+            |available: u64| match check_memory(&plan(), &options, (Isa::Portable, 2), Some(available)) {
+                Err(BackendError::OutOfMemory { advice, .. }) => advice,
+                other => panic!("{other:?}"),
+            };
+        let pages = |advice: String| {
+            let pages =
+                advice.strip_prefix("it would fit with a cache of ").and_then(|a| a.split(' ').next());
+            pages.unwrap().parse::<usize>().unwrap()
         };
-        assert_eq!(advice(16 << 20), "a cache of 191 pages of 16 tokens would fit");
-        assert_eq!(advice(6_000_000 - (1 << 20)), "a cache of 11 pages of 16 tokens would fit");
+        let fits = |pages: usize, available: u64| {
+            let options =
+                PrepareOptions { cache: CacheOptions { pages, ..options.cache }, ..options.clone() };
+            check_memory(&plan(), &options, (Isa::Portable, 2), Some(available)).is_ok()
+        };
+        for available in [5 << 20, 6_000_000, 16 << 20] {
+            let most = pages(advice(available));
+            assert!(fits(most, available) && !fits(most + 1, available), "{most} in {available}");
+        }
         let small = PrepareOptions { cache: CacheOptions { pages: 4, ..options.cache }, ..options.clone() };
-        assert!(check_memory(&plan(), &small, Some(5 << 20)).is_ok());
-        assert!(check_memory(&plan(), &options, None).is_ok());
-        assert!(advice(1 << 20).contains("smaller model"));
+        assert!(check_memory(&plan(), &small, (Isa::Portable, 2), Some(5 << 20)).is_ok());
+        assert!(check_memory(&plan(), &options, (Isa::Portable, 2), None).is_ok());
+        // Not even the smallest weights.
+        assert!(advice(1 << 18).contains("smaller model"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod reference;
 mod rope;
 mod runner;
 mod sample;
+mod scratch;
 mod share;
 #[allow(dead_code, reason = "attention, norms and softmax use what the linear operator does not")]
 pub(crate) mod simd;

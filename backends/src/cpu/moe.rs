@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use super::linear::{Activations, Epilogue, LinearError, LinearScratch, linear};
 use super::share::{GRAIN, pieces};
 use super::simd::{Isa, Kernel, Line, Simd, SimdSlices, lines, reserve_lines};
-use super::values::{Values, numbers_mut};
-use crate::format::{MatrixView, PackedMatrix};
+use super::values::{Values, grow, make_room, numbers_mut};
+use crate::format::{FormatError, MatrixView, PackedMatrix};
 use crate::plan::{ExpertCombine, ExpertLinear, Route, Scoring};
 
 /// What the products of experts keep from one step to the next: memory.
@@ -91,7 +91,43 @@ fn choose(scores: &[f32], bias: Option<&[f32]>, chosen: &mut [u32]) {
     }
 }
 
+/// How many of everything products of experts need.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ExpertSizes {
+    /// Experts of a matrix.
+    pub(super) experts: usize,
+    /// Slots of rows.
+    pub(super) slots: usize,
+    /// Floats of one expert's products.
+    pub(super) products: usize,
+}
+
+impl ExpertSizes {
+    /// Adds what another operator needs.
+    pub(super) fn cover(&mut self, other: Self) {
+        self.experts = self.experts.max(other.experts);
+        self.slots = self.slots.max(other.slots);
+        self.products = self.products.max(other.products);
+    }
+
+    /// Bytes of an [`ExpertScratch`].
+    pub(super) fn bytes(&self) -> u64 {
+        let starts = (self.experts as u64).saturating_add(1).saturating_mul(size_of::<usize>() as u64);
+        let slots = (self.slots as u64).saturating_mul(2 * size_of::<u32>() as u64);
+        let products = (lines(self.products) as u64).saturating_mul(size_of::<Line>() as u64);
+        starts.saturating_add(slots).saturating_add(products)
+    }
+}
+
 impl ExpertScratch {
+    /// Lets it hold what these sizes say.
+    pub(super) fn reserve(&mut self, sizes: &ExpertSizes) -> Result<(), FormatError> {
+        make_room(&mut self.starts, sizes.experts.saturating_add(1))?;
+        make_room(&mut self.places, sizes.slots)?;
+        make_room(&mut self.inputs, sizes.slots)?;
+        grow(&mut self.products, lines(sizes.products))
+    }
+
     /// Groups the slots of all rows by expert; slots of experts that do not exist are left out.
     fn group(&mut self, chosen: &[u32], experts: usize, input_of: impl Fn(usize) -> usize) {
         self.starts.clear();

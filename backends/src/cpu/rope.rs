@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::share::RowBlock;
 use super::simd::{Isa, Kernel, LANES, Simd};
-use super::values::{FloatRows, RowsMut, Values};
+use super::values::{FloatRows, RowsMut, Values, grow};
+use crate::format::FormatError;
 use crate::plan::{Operand, Plan, RopeLayout, RopeSpec, ValueId};
 
 /// Pairs whose angles one task computes at least: a sine and a cosine take about 30 nanoseconds.
@@ -23,15 +24,21 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    /// The rotations of a plan, without angles so far.
-    pub(super) fn all_of(plan: &Plan) -> Vec<Self> {
-        let rotation = |spec: &RopeSpec| Self {
-            inverse_frequencies: spec.inverse_frequencies(),
-            magnitude: spec.magnitude(),
-            spec: spec.clone(),
-            angles: vec![],
+    /// The rotations of a plan, with room for the angles of so many rows.
+    pub(super) fn all_of(plan: &Plan, rows: usize) -> Result<Vec<Self>, FormatError> {
+        let rotation = |spec: &RopeSpec| {
+            let mut angles = vec![];
+            grow(&mut angles, rows.saturating_mul(spec.rotary_dim))?;
+            let inverse_frequencies = spec.inverse_frequencies();
+            Ok(Self { inverse_frequencies, magnitude: spec.magnitude(), spec: spec.clone(), angles })
         };
         plan.ropes.iter().map(rotation).collect()
+    }
+
+    /// Bytes of the angles of so many rows in all of a plan's rotations.
+    pub(super) fn bytes(plan: &Plan, rows: usize) -> u64 {
+        let per_row = plan.ropes.iter().map(|spec| 4 * spec.rotary_dim as u64).fold(0, u64::saturating_add);
+        per_row.saturating_mul(rows as u64)
     }
 
     /// Computes the angles of a step.

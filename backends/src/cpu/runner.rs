@@ -5,59 +5,19 @@ use std::time::Instant;
 
 use rayon::ThreadPool;
 
-use super::attention::AttentionScratch;
 use super::cache::LayerCache;
-use super::moe::ExpertScratch;
 use super::rope::Rotation;
-use super::sample::Sampler;
+use super::scratch::{Scratch, ScratchSizes, footprint};
 use super::step::Step;
 use super::tickets::Tickets;
 use super::values::Values;
-use super::{Isa, LinearScratch, LoadedWeights};
+use super::{Isa, LoadedWeights};
 use crate::pages::check_copies;
-use crate::plan::{BatchLimits, Element, Footprint, Op, Operand, Plan, Shape};
+use crate::plan::{BatchLimits, Footprint, Plan};
 use crate::{
     BackendError, Batch, CacheOptions, Numerics, PageCopy, PrepareOptions, Profile, Runner, StepOutput,
     Ticket,
 };
-
-/// Memory that operators keep from one step to the next.
-#[derive(Default)]
-pub(super) struct Scratch {
-    pub(super) linear: LinearScratch,
-    pub(super) attention: AttentionScratch,
-    pub(super) experts: ExpertScratch,
-    pub(super) router: Vec<f32>,
-    pub(super) sampler: Sampler,
-    /// A product on its way to a residual.
-    pub(super) product: super::values::Buffer,
-    /// For each row of the step, the cache page of its position and its place there.
-    pub(super) places: Vec<(usize, usize)>,
-}
-
-/// What a runner holds: what every backend does, and the operators' own memory, which grows to this in the
-/// first large step.
-pub(super) fn footprint(plan: &Plan, cache: &CacheOptions, limits: &BatchLimits) -> Footprint {
-    let planned = plan.footprint(cache, limits);
-    // Products bring their input into a form of their own, and attention keeps partial results, each for all
-    // rows and one operator at a time.
-    let (mut products, mut attention) = (0, 0);
-    for node in &plan.nodes {
-        let rows_of =
-            |operand: Operand| limits.bytes(&Shape { element: Element::F32, ..plan.shape(operand) });
-        match &node.op {
-            Op::Linear(o) => products = rows_of(o.input).max(products),
-            Op::ExpertLinear(o) => {
-                let product = limits.bytes(&plan.values[o.output.index()].shape);
-                products = rows_of(o.input).saturating_add(product).max(products);
-            }
-            Op::Attention(o) => attention = rows_of(o.query).max(attention),
-            _ => {}
-        }
-    }
-    let activations = planned.activations.saturating_add(products).saturating_add(attention);
-    Footprint { activations, ..planned }
-}
 
 /// A plan that is carried out on the CPU.
 pub(super) struct CpuRunner {
@@ -72,6 +32,7 @@ pub(super) struct CpuRunner {
     cache: CacheOptions,
     limits: BatchLimits,
     tickets: Tickets,
+    memory: Footprint,
     profiling: bool,
 }
 
@@ -84,11 +45,15 @@ impl CpuRunner {
         isa: Isa,
         pool: Arc<ThreadPool>,
     ) -> Result<Self, BackendError> {
+        let (cache, limits, threads) = (&options.cache, &options.limits, pool.current_num_threads());
+        let sizes = ScratchSizes::of(&plan, cache, limits, isa, threads);
+        sizes.reserve_on_threads(&pool)?;
         Ok(Self {
-            values: Values::new(&plan, &options.limits)?,
-            caches: LayerCache::all_of(&plan, &options.cache)?,
-            rotations: Rotation::all_of(&plan),
-            scratch: Scratch::default(),
+            memory: footprint(&plan, cache, limits, &sizes, threads),
+            values: Values::new(&plan, limits)?,
+            caches: LayerCache::all_of(&plan, cache)?,
+            rotations: Rotation::all_of(&plan, limits.rows)?,
+            scratch: Scratch::new(&sizes)?,
             cache: options.cache,
             limits: options.limits,
             tickets: Tickets::default(),
@@ -160,7 +125,7 @@ impl Runner for CpuRunner {
     }
 
     fn memory(&self) -> Footprint {
-        footprint(&self.plan, &self.cache, &self.limits)
+        self.memory
     }
 
     fn numerics(&self) -> Numerics {

@@ -4,6 +4,8 @@
 use std::cmp::Ordering;
 
 use super::simd::{Isa, Kernel, LANES, Simd, SimdSlices};
+use super::values::{grow, make_room};
+use crate::format::FormatError;
 use crate::sampling::{Sampling, uniform};
 
 /// How far below the largest logit candidates are sought, in temperatures, until there are enough: e⁻⁶ is a
@@ -16,7 +18,8 @@ const SCAN: usize = 64;
 #[derive(Default)]
 pub(super) struct Sampler {
     logits: Vec<f32>,
-    history: Vec<u32>,
+    /// How often each token has occurred; zeros between draws.
+    counts: Vec<u32>,
     candidates: Vec<Candidate>,
     weights: Vec<f64>,
 }
@@ -38,6 +41,20 @@ impl Candidate {
 }
 
 impl Sampler {
+    /// Lets it draw from so many tokens.
+    pub(super) fn reserve(&mut self, vocabulary: usize) -> Result<(), FormatError> {
+        make_room(&mut self.logits, vocabulary)?;
+        grow(&mut self.counts, vocabulary)?;
+        make_room(&mut self.candidates, vocabulary)?;
+        make_room(&mut self.weights, vocabulary)
+    }
+
+    /// The bytes of that.
+    pub(super) fn bytes(vocabulary: usize) -> u64 {
+        let token = size_of::<f32>() + size_of::<u32>() + size_of::<Candidate>() + size_of::<f64>();
+        (vocabulary as u64).saturating_mul(token as u64)
+    }
+
     /// Draws a token for `position`; `None` where the largest logit, after bias and penalties, is not a
     /// finite number (NaN counts as the largest).
     ///
@@ -85,18 +102,23 @@ impl Sampler {
         if !options.penalizes() {
             return;
         }
-        self.history.clear();
-        self.history.extend(options.history.iter().copied().chain(sampled));
-        self.history.sort_unstable();
-        for occurrences in self.history.chunk_by(|a, b| a == b) {
-            if let Some(logit) = self.logits.get_mut(occurrences[0] as usize) {
+        let Self { logits, counts, .. } = self;
+        counts.resize(logits.len(), 0);
+        let history = || options.history.iter().copied().chain(sampled).map(|token| token as usize);
+        for token in history() {
+            if let Some(count) = counts.get_mut(token) {
+                *count += 1;
+            }
+        }
+        for token in history() {
+            // A token that occurs again has been dealt with.
+            let count = counts.get_mut(token).map_or(0, std::mem::take);
+            if count > 0 {
                 let repetition = f64::from(options.repetition_penalty);
-                let l = f64::from(*logit);
+                let l = f64::from(logits[token]);
                 let l = if l > 0.0 { l / repetition } else { l * repetition };
-                let count = occurrences.len() as f64;
-                let l =
-                    l - f64::from(options.presence_penalty) - count * f64::from(options.frequency_penalty);
-                *logit = l as f32;
+                let l = l - f64::from(options.presence_penalty);
+                logits[token] = (l - f64::from(count) * f64::from(options.frequency_penalty)) as f32;
             }
         }
     }

@@ -9,7 +9,8 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use super::simd::{Line, lines, reserve_lines};
-use super::values::RowsMut;
+use super::values::{RowsMut, grow};
+use crate::format::FormatError;
 
 /// Numbers per task of an operator that does little with each: about ten microseconds of work.
 pub(super) const GRAIN: usize = 1 << 15;
@@ -26,6 +27,11 @@ pub(super) fn with_scratch<R>(floats: usize, work: impl FnOnce(&mut [f32]) -> R)
         let scratch = reserve_lines(scratch, lines(floats));
         work(&mut bytemuck::cast_slice_mut(scratch)[..floats])
     })
+}
+
+/// Lets the calling thread have memory for [`with_scratch`].
+pub(super) fn reserve_scratch(floats: usize) -> Result<(), FormatError> {
+    SCRATCH.with_borrow_mut(|scratch| grow(scratch, lines(floats)))
 }
 
 /// Calls `work` with each piece of rows that together make up `out`, and the row and column that the piece begins at.

@@ -6,7 +6,7 @@ use super::attention::attention;
 use super::cache::LayerCache;
 use super::linear::{Activations, Epilogue, LinearError, QuantizedActivations, linear, linear_quantized};
 use super::rope::{Rotation, rotate};
-use super::runner::Scratch;
+use super::scratch::Scratch;
 use super::share::{GRAIN, RowBlock, pieces};
 use super::simd::{Kernel, Simd, SimdSlices, lines, reserve_lines};
 use super::values::{RowsMut, Values, numbers_mut};
@@ -88,13 +88,7 @@ impl Step<'_> {
         let rows = self.batch.inputs.iter().find(|input| input.value == op.output);
         let mut buffer = self.values.take(op.output);
         if let Some(rows) = rows {
-            let count = rows.data.len();
-            if self.values.shape(op.output).element == Element::Index {
-                let out = numbers_mut(&mut buffer, count);
-                out.iter_mut().zip(rows.indices()).for_each(|(out, index)| *out = index);
-            } else {
-                numbers_mut(&mut buffer, count).copy_from_slice(&rows.data);
-            }
+            numbers_mut(&mut buffer, rows.data.len()).copy_from_slice(&rows.data);
         }
         self.values.put(op.output, buffer);
     }

@@ -4,10 +4,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{BackendError, Batch, BatchError, Profile, StepOutput, Ticket, Tokens};
-
-/// Steps that may be under way at once: one, and one ahead of it.
-const AHEAD: usize = 2;
+use crate::{BackendError, Batch, BatchError, Profile, STEPS_UNDER_WAY, StepOutput, Ticket, Tokens};
 
 /// Finished steps in the order of their tickets.
 #[derive(Debug, Default)]
@@ -21,7 +18,7 @@ pub(crate) struct Tickets {
 impl Tickets {
     /// Fails where a step must be collected before another is submitted.
     pub(crate) fn check_room(&self) -> Result<(), BackendError> {
-        if self.waiting.len() < AHEAD { Ok(()) } else { Err(BackendError::TooFarAhead) }
+        if self.waiting.len() < STEPS_UNDER_WAY { Ok(()) } else { Err(BackendError::TooFarAhead) }
     }
 
     /// For each sequence of the step submitted last, whether it drew a token: what
@@ -68,18 +65,11 @@ impl Tickets {
 
     /// Hands out the oldest step, if the ticket is its.
     pub(crate) fn collect(&mut self, ticket: &Ticket) -> Result<StepOutput, BackendError> {
-        match self.waiting.pop_front() {
-            Some((number, output, profile)) if number == ticket.number() => {
-                self.profile = profile;
-                Ok(output)
-            }
-            other => {
-                if let Some(first) = other {
-                    self.waiting.push_front(first);
-                }
-                Err(BackendError::WrongTicket(ticket.number()))
-            }
-        }
+        let is_next = self.waiting.front().is_some_and(|(number, ..)| *number == ticket.number());
+        let first = is_next.then(|| self.waiting.pop_front()).flatten();
+        let (_, output, profile) = first.ok_or(BackendError::WrongTicket(ticket.number()))?;
+        self.profile = profile;
+        Ok(output)
     }
 
     /// The times of the step collected last, where they were taken.

@@ -7,9 +7,9 @@
 
 use std::mem;
 
-use bytemuck::Pod;
+use bytemuck::{Pod, Zeroable};
 
-use super::simd::{LANES, Line};
+use super::simd::Line;
 use crate::BackendError;
 use crate::format::FormatError;
 use crate::plan::{BatchLimits, Element, MemoryPlan, Operand, Plan, Rows, Shape, ValueId};
@@ -21,11 +21,24 @@ const CODE_PADDING: usize = 64;
 pub(super) type Buffer = Vec<Line>;
 
 /// `lines` lines of zeros, or the error that says how much the system refused.
-pub(super) fn allocate(lines: usize) -> Result<Buffer, BackendError> {
+pub(super) fn allocate(lines: usize) -> Result<Buffer, FormatError> {
     let mut buffer = Buffer::new();
-    buffer.try_reserve_exact(lines).map_err(|_| refused(lines.saturating_mul(size_of::<Line>())))?;
-    buffer.resize(lines, Line([0.0; LANES]));
+    grow(&mut buffer, lines)?;
     Ok(buffer)
+}
+
+/// Lets a buffer have `count` entries at least; those that are new are zeros.
+pub(super) fn grow<T: Zeroable + Copy>(buffer: &mut Vec<T>, count: usize) -> Result<(), FormatError> {
+    let missing = count.saturating_sub(buffer.len());
+    buffer.try_reserve_exact(missing).map_err(|_| refused(count.saturating_mul(size_of::<T>())))?;
+    buffer.resize(buffer.len() + missing, T::zeroed());
+    Ok(())
+}
+
+/// Gives an empty list room for `count` entries at least.
+pub(super) fn make_room<T>(list: &mut Vec<T>, count: usize) -> Result<(), FormatError> {
+    let missing = count.saturating_sub(list.len());
+    list.try_reserve_exact(missing).map_err(|_| refused(count.saturating_mul(size_of::<T>())))
 }
 
 /// What to say when the system does not grant memory.

@@ -24,6 +24,11 @@ pub(super) struct PackedSizes {
 }
 
 impl WeightFormat {
+    /// What any matrix may be in to take less memory, from the most to the least exact, each smaller than the one before.
+    /// (The largest group of `int4` is not among them: no smaller than `nf4`, and less exact.)
+    pub const SMALLER: [Self; 4] =
+        [Self::Int8(Int8Group::G64), Self::Int4(Int4Group::G32), Self::Int4(Int4Group::G64), Self::Nf4];
+
     /// Scales of one row; in `int4` the zero points are counted too.
     pub const fn scales_per_row(self, cols: usize) -> usize {
         match self {

@@ -14,9 +14,10 @@ use super::tune::{self, Memory, Shapes, Tuner, Tuning};
 use super::weights::{DeviceWeights, check_visible};
 use crate::pages::usable_cache;
 use crate::plan::{Plan, check};
+use crate::room::what_would_fit;
 use crate::{
-    Backend, BackendError, DeviceId, DeviceInfo, DeviceKind, DeviceLimits, DeviceMemory, PrepareOptions,
-    Progress, ProgressFn, Runner, Unavailable, WeightSource,
+    Backend, BackendError, CacheOptions, DeviceId, DeviceInfo, DeviceKind, DeviceLimits, DeviceMemory,
+    PrepareOptions, Progress, ProgressFn, Runner, Unavailable, WeightSource,
 };
 
 const NAME: &str = "wgpu";
@@ -407,9 +408,29 @@ impl Backend for WgpuBackend {
             capabilities: self.capabilities(adapter).limited_to(tier),
         };
         check_visible(&gpu, &plan)?;
-        let room = Room::new(&gpu, Arc::clone(&plan), options.clone())?;
-        let weights = DeviceWeights::load(&gpu, &plan, weights, progress)?;
-        let shapes = self.shapes(adapter, &gpu, &plan, &options, &weights, progress)?;
+        let before = gpu.open.given();
+        let prepared = self.prepare_on(adapter, &gpu, &plan, weights, &options, progress);
+        prepared.map_err(|error| {
+            let given = gpu.open.given().saturating_sub(before);
+            with_advice(error, &plan, &options, given)
+        })
+    }
+}
+
+impl WgpuBackend {
+    /// Loads the weights, and builds all that steps need.
+    fn prepare_on(
+        &self,
+        adapter: &wgpu::Adapter,
+        gpu: &Gpu,
+        plan: &Arc<Plan>,
+        weights: &dyn WeightSource,
+        options: &PrepareOptions,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Box<dyn Runner>, BackendError> {
+        let room = Room::new(gpu, Arc::clone(plan), options.clone())?;
+        let weights = DeviceWeights::load(gpu, plan, weights, progress)?;
+        let shapes = self.shapes(adapter, gpu, plan, options, &weights, progress)?;
         let total = plan.weight_bytes();
         let mut compiled = |done: usize, of: usize| {
             let doing = format!("compiling kernels, {done} of {of}");
@@ -422,9 +443,25 @@ impl Backend for WgpuBackend {
     }
 }
 
+/// A refusal of memory by the device, which does not say how much it has: as much as it gave before, at least, so
+/// what needs no more would fit.
+fn with_advice(error: BackendError, plan: &Plan, options: &PrepareOptions, given: u64) -> BackendError {
+    let BackendError::OutOfMemory { device, needed, available: 0, .. } = error else { return error };
+    let needs = |plan: &Plan, cache: &CacheOptions| plan.footprint(cache, &options.limits).total();
+    BackendError::OutOfMemory {
+        device,
+        what: "the model with its cache".to_owned(),
+        needed: needs(plan, &options.cache).max(given.saturating_add(needed)),
+        available: given,
+        advice: what_would_fit(plan, &options.cache, given, needs),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::WeightFormat;
+    use crate::plan::PlanBuilder;
 
     #[test]
     fn a_device_says_that_it_is_lost_and_is_opened_again() {
@@ -443,5 +480,34 @@ mod tests {
             let other = backend.open(&id, adapter).unwrap();
             assert!(!Arc::ptr_eq(&open, &other) && other.check().is_ok());
         }
+    }
+
+    #[test]
+    fn a_device_that_refuses_is_taken_to_have_what_it_gave() {
+        let mut plan = PlanBuilder::new();
+        let x = plan.input("x", 1024);
+        let w = plan.matrix("w", 1024, 1024, WeightFormat::F32);
+        let y = plan.linear(x, w);
+        plan.tap(y);
+        let plan = plan.finish().unwrap();
+        let options = PrepareOptions {
+            cache: CacheOptions { pages: 0, ..CacheOptions::default() },
+            limits: crate::plan::BatchLimits { rows: 1, selected: 1, sequences: 1 },
+            tier: None,
+        };
+        let refused = |available| BackendError::OutOfMemory {
+            device: "wgpu:0".to_owned(),
+            what: "weights".to_owned(),
+            needed: 4 << 20,
+            available,
+            advice: String::new(),
+        };
+        let told = with_advice(refused(0), &plan, &options, 1 << 20);
+        let BackendError::OutOfMemory { needed, available, advice, .. } = told else { panic!("{told}") };
+        assert_eq!((needed, available), (5 << 20, 1 << 20));
+        assert_eq!(advice, "it would fit with weights in int4-g32, int4-g64 or nf4");
+        // What is known exactly stays as it is.
+        let exact = with_advice(refused(7), &plan, &options, 1 << 20);
+        assert!(matches!(exact, BackendError::OutOfMemory { available: 7, .. }), "{exact}");
     }
 }

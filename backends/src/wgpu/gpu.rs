@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "kernels run without bounds checks, which wgpu marks as unsafe")]
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::build::Binding;
@@ -26,6 +27,7 @@ pub(crate) struct OpenDevice {
     /// What the driver compiled in earlier runs, where it can be kept.
     store: Option<PipelineStore>,
     troubles: Arc<Mutex<Troubles>>,
+    given: AtomicU64,
 }
 
 impl std::fmt::Debug for OpenDevice {
@@ -117,6 +119,7 @@ impl OpenDevice {
             pipelines: Mutex::default(),
             store,
             troubles,
+            given: AtomicU64::new(0),
         }
     }
 
@@ -187,9 +190,13 @@ impl OpenDevice {
             what: what.to_owned(),
             needed: bytes,
             available: 0,
-            advice: "a smaller weight format, a shorter context or an int8 cache needs less; so does closing other programs"
-                .to_owned(),
+            advice: "other programs may be using it; closing them helps".to_owned(),
         }
+    }
+
+    /// Bytes of all buffers that it has ever given.
+    pub(crate) fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
     }
 
     /// A buffer of zeros.
@@ -208,7 +215,9 @@ impl OpenDevice {
             });
         }
         let descriptor = wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false };
-        self.scoped(what, size, || self.device.create_buffer(&descriptor))
+        let buffer = self.scoped(what, size, || self.device.create_buffer(&descriptor))?;
+        self.given.fetch_add(size, Ordering::Relaxed);
+        Ok(buffer)
     }
 
     /// Waits until everything submitted up to `index` has been done.

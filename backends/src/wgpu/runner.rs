@@ -13,14 +13,11 @@ use super::timing::Timing;
 use super::values::{DeviceValues, STORAGE};
 use super::weights::DeviceWeights;
 use crate::pages::check_copies;
-use crate::plan::{Element, Footprint, Plan};
+use crate::plan::{Footprint, Plan};
 use crate::{
     BackendError, Batch, BatchError, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner,
-    StepOutput, Ticket, Tokens,
+    STEPS_UNDER_WAY, StepOutput, Ticket, Tokens,
 };
-
-/// Steps that may be under way at once: one, and one ahead of it.
-const AHEAD: usize = 2;
 
 /// All that a prepared plan consists of.
 pub(super) struct Parts {
@@ -47,7 +44,7 @@ pub(super) struct WgpuRunner {
     /// What the step collected last drew.
     drawn: Vec<Option<u32>>,
     profile: Option<Profile>,
-    /// A buffer that a page passes through when it is copied.
+    /// A buffer that a page passes through when it is copied, where there are pages.
     page: Option<wgpu::Buffer>,
 }
 
@@ -55,7 +52,7 @@ pub(super) struct WgpuRunner {
 struct Waiting {
     number: u64,
     wanted: Wanted,
-    /// What became of it where it could not be submitted whole.
+    /// Whether the times of its nodes were taken.
     timed: bool,
     /// For each sequence, whether its token came from the step before: what a fault of its token means.
     sampled: Vec<bool>,
@@ -66,6 +63,9 @@ impl WgpuRunner {
         let timing = Timing::new(&parts.gpu, parts.plan.nodes.len());
         let readback = Readback::new(&parts)?;
         let pace = Pace::new(&parts.plan, parts.gpu.open.kind);
+        let largest = parts.caches.iter().flat_map(DeviceCache::pools).map(|(_, bytes)| bytes).max();
+        let page = |bytes: u64| parts.gpu.open.buffer("a page on its way", bytes, STORAGE);
+        let page = largest.map(page).transpose()?;
         Ok(Self {
             parts,
             timing,
@@ -76,7 +76,7 @@ impl WgpuRunner {
             draws: vec![],
             drawn: vec![],
             profile: None,
-            page: None,
+            page,
         })
     }
 
@@ -84,14 +84,7 @@ impl WgpuRunner {
     fn write_inputs(&self, batch: &Batch) {
         for input in &batch.inputs {
             let region = self.parts.values.region(input.value);
-            let shape = self.parts.plan.values[input.value.index()].shape;
-            let queue = &self.parts.gpu.open.queue;
-            if shape.element == Element::Index {
-                let indices = input.indices().collect::<Vec<_>>();
-                queue.write_buffer(&region.buffer, 0, bytemuck::cast_slice(&indices));
-            } else {
-                queue.write_buffer(&region.buffer, 0, bytemuck::cast_slice(&input.data));
-            }
+            self.parts.gpu.open.queue.write_buffer(&region.buffer, 0, bytemuck::cast_slice(&input.data));
         }
     }
 
@@ -144,7 +137,7 @@ impl WgpuRunner {
 impl Runner for WgpuRunner {
     fn submit(&mut self, batch: &Batch) -> Result<Ticket, BackendError> {
         self.parts.gpu.open.check()?;
-        if self.waiting.len() >= AHEAD {
+        if self.waiting.len() >= STEPS_UNDER_WAY {
             return Err(BackendError::TooFarAhead);
         }
         let options = &self.parts.options;
@@ -165,10 +158,8 @@ impl Runner for WgpuRunner {
 
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {
         self.parts.gpu.open.check()?;
-        if self.waiting.front().is_none_or(|first| first.number != ticket.number()) {
-            return Err(BackendError::WrongTicket(ticket.number()));
-        }
-        let Some(step) = self.waiting.pop_front() else {
+        let is_next = self.waiting.front().is_some_and(|first| first.number == ticket.number());
+        let Some(step) = is_next.then(|| self.waiting.pop_front()).flatten() else {
             return Err(BackendError::WrongTicket(ticket.number()));
         };
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
@@ -190,12 +181,7 @@ impl Runner for WgpuRunner {
         let open = Arc::clone(&self.parts.gpu.open);
         open.check()?;
         check_copies(copies, &self.parts.options.cache)?;
-        let largest = self.parts.caches.iter().flat_map(DeviceCache::pools).map(|(_, bytes)| bytes).max();
-        let Some(largest) = largest.filter(|_| !copies.is_empty()) else { return Ok(()) };
-        if self.page.is_none() {
-            self.page = Some(open.buffer("a page on its way", largest, STORAGE)?);
-        }
-        let Some(page) = &self.page else { return Ok(()) };
+        let Some(page) = self.page.as_ref().filter(|_| !copies.is_empty()) else { return Ok(()) };
         open.scoped("copying pages", 0, || {
             let mut encoder =
                 open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
@@ -228,6 +214,7 @@ impl Runner for WgpuRunner {
             + self.parts.program.params_bytes
             + tables
             + drawn
+            + self.page.as_ref().map_or(0, wgpu::Buffer::size)
             + self.readback.bytes();
         Footprint { weights, cache, activations }
     }

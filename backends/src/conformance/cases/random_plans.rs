@@ -8,10 +8,10 @@ use crate::conformance::case::{
     Case, CaseSpec, Group, Growing, PageShuffle, Step, input_rows, random_weights, usual_spread,
 };
 use crate::conformance::random::Random;
-use crate::format::CacheFormat;
+use crate::format::{ActivationScale, CacheFormat, WeightFormat};
 use crate::plan::{
     Columns, ExpertOutput, Function, FusionSet, LinearWeights, Plan, PlanBuilder, PlanError, RopeSpec,
-    Scoring,
+    Scoring, ValueId,
 };
 
 const PLANS: usize = 150;
@@ -38,26 +38,7 @@ struct Growth<'a> {
 }
 
 fn case(fused: bool, random: &mut Random) -> Result<Case, PlanError> {
-    let mut growth = Growth { plan: PlanBuilder::new(), random, values: vec![], names: 0 };
-    let width = growth.width();
-    let x = growth.plan.input("x", width);
-    let table = growth.plan.matrix("embedding", VOCABULARY, width, FORMATS[growth.random.below(7)]);
-    let embedded = growth.plan.embed(table);
-    growth.values.extend([x, embedded]);
-    for _ in 0..4 + growth.random.below(14) {
-        growth.operator();
-    }
-    let Growth { mut plan, random, values, .. } = growth;
-    for _ in 0..3 {
-        plan.tap(values[random.below(values.len())]);
-    }
-    if let Some(last) = values.last() {
-        plan.tap(*last);
-        let head = plan.matrix("head", VOCABULARY + 3, last.width, FORMATS[random.below(FORMATS.len())]);
-        plan.logits(*last, head);
-    }
-    let mut plan = plan.finish()?;
-    tap_what_nobody_reads(&mut plan);
+    let plan = drawn_plan(random)?;
     let format = [CacheFormat::F16, CacheFormat::Int8][random.below(2)];
     let cache = CacheOptions { format, page_tokens: 1 + random.below(8), pages: 80 };
     let weights = random_weights(&plan, random, usual_spread);
@@ -76,15 +57,47 @@ fn case(fused: bool, random: &mut Random) -> Result<Case, PlanError> {
     Ok(Case { plan: fused.into(), steps, ..case }.with_reference(plain))
 }
 
-/// Hands out every value that nothing reads: no model computes what nobody wants.
-fn tap_what_nobody_reads(plan: &mut Plan) {
+fn drawn_plan(random: &mut Random) -> Result<Plan, PlanError> {
+    let mut growth = Growth { plan: PlanBuilder::new(), random, values: vec![], names: 0 };
+    let width = growth.width();
+    let x = growth.plan.input("x", width);
+    let table = growth.plan.matrix("embedding", VOCABULARY, width, FORMATS[growth.random.below(7)]);
+    let embedded = growth.plan.embed(table);
+    growth.values.extend([x, embedded]);
+    for _ in 0..4 + growth.random.below(14) {
+        growth.operator();
+    }
+    let Growth { mut plan, random, values, .. } = growth;
+    // Few values, or there would be little that fusion may take away.
+    for _ in 0..random.below(3) {
+        plan.tap(values[random.below(values.len())]);
+    }
+    if let Some(last) = values.last() {
+        let head = plan.matrix("head", VOCABULARY + 3, last.width, FORMATS[random.below(FORMATS.len())]);
+        plan.logits(*last, head);
+    }
+    let mut plan = plan.finish()?;
+    tap_some_of_what_nobody_reads(&mut plan, random);
+    Ok(plan)
+}
+
+/// The values that nothing reads and nobody is handed.
+fn unread(plan: &Plan) -> Vec<ValueId> {
     let mut read = vec![false; plan.values.len()];
     let operands = plan.nodes.iter().flat_map(|node| node.op.inputs()).map(|operand| operand.value);
     for value in operands.chain(plan.taps.iter().copied()).chain(plan.logits) {
         read[value.index()] = true;
     }
-    let outputs = plan.nodes.iter().flat_map(|node| node.op.outputs()).collect::<Vec<_>>();
-    plan.taps.extend(outputs.into_iter().filter(|value| !read[value.index()]));
+    let outputs = plan.nodes.iter().flat_map(|node| node.op.outputs());
+    outputs.filter(|value| !read[value.index()]).collect()
+}
+
+/// Hands out about half of the values that nothing reads, one at least; the others are computed for nobody.
+fn tap_some_of_what_nobody_reads(plan: &mut Plan, random: &mut Random) {
+    let unread = unread(plan);
+    let some = unread.iter().copied().filter(|_| random.below(2) == 0).collect::<Vec<_>>();
+    let one = if some.is_empty() { unread.get(random.below(unread.len())).copied() } else { None };
+    plan.taps.extend(some.into_iter().chain(one));
 }
 
 /// Two sequences that grow by turns.
@@ -119,9 +132,10 @@ impl Growth<'_> {
         format!("t{}", self.names)
     }
 
-    /// A value, or columns of one.
+    /// A value, or columns of one; often the last, so that chains come about.
     fn any(&mut self) -> Columns {
-        let value = self.values[self.random.below(self.values.len())];
+        let last = self.values.len() - 1;
+        let value = self.values[if self.random.below(3) == 0 { last } else { self.random.below(last + 1) }];
         if self.random.below(4) > 0 || value.width < 3 {
             return value;
         }
@@ -140,8 +154,15 @@ impl Growth<'_> {
     }
 
     fn project(&mut self, width: usize) -> Columns {
-        let input = self.any();
-        let format = FORMATS[self.random.below(FORMATS.len())];
+        let (input, format) = (self.any(), self.format());
+        self.project_from(input, width, format)
+    }
+
+    fn format(&mut self) -> WeightFormat {
+        FORMATS[self.random.below(FORMATS.len())]
+    }
+
+    fn project_from(&mut self, input: Columns, width: usize, format: WeightFormat) -> Columns {
         let name = self.name();
         let matrix = self.plan.matrix(name.clone(), width, input.width, format);
         let bias = (self.random.below(3) == 0).then(|| self.plan.vector(format!("{name}.bias"), width));
@@ -154,7 +175,7 @@ impl Growth<'_> {
     }
 
     fn operator(&mut self) {
-        let value = match self.random.below(11) {
+        let value = match self.random.below(14) {
             0 | 1 => {
                 let width = self.width();
                 self.project(width)
@@ -178,15 +199,59 @@ impl Growth<'_> {
                 let x = self.any();
                 if self.random.below(2) == 0 { self.plan.scale(x, 0.75) } else { self.plan.softcap(x, 2.0) }
             }
-            7 | 8 => self.norm(),
+            7 | 8 => {
+                let x = self.any();
+                self.norm(x)
+            }
             9 => self.attention(),
-            _ => self.mixture(),
+            10 => self.mixture(),
+            _ => self.chain(),
         };
         self.values.push(value);
     }
 
-    fn norm(&mut self) -> Columns {
-        let (x, name) = (self.any(), self.name());
+    /// Neighbours as models have them, of which nobody else reads what they pass on: what fusion is made for.
+    fn chain(&mut self) -> Columns {
+        let width = self.width();
+        match self.random.below(4) {
+            0 => {
+                let (residual, y) = (self.of_width(width), self.project(width));
+                let y = self.plan.scale(y, 0.5);
+                self.plan.add(residual, y)
+            }
+            1 => {
+                let a = self.any();
+                let b = self.of_width(a.width);
+                let sum = self.plan.add(a, b);
+                if self.random.below(2) == 0 {
+                    self.values.push(sum);
+                }
+                self.norm(sum)
+            }
+            2 => {
+                let x = self.any();
+                let h = self.norm(x);
+                let scales = [ActivationScale::PerToken, ActivationScale::PerTensor(0.05)];
+                let format = WeightFormat::W8a8(scales[self.random.below(2)]);
+                let y = self.project_from(h, width, format);
+                if self.random.below(2) == 0 {
+                    return y;
+                }
+                let z = self.project_from(h, width, format);
+                self.plan.add(y, z)
+            }
+            _ => {
+                let (x, format) = (self.any(), self.format());
+                let (gate, up) = (self.project_from(x, width, format), self.project_from(x, width, format));
+                let function = self.function();
+                let h = self.plan.gated(gate, up, function);
+                self.project_from(h, x.width, format)
+            }
+        }
+    }
+
+    fn norm(&mut self, x: Columns) -> Columns {
+        let name = self.name();
         let weight = self.plan.vector(name.clone(), x.width);
         match self.random.below(3) {
             0 => self.plan.rms_norm(x, weight, 1e-3),
@@ -234,5 +299,39 @@ impl Growth<'_> {
         let h = if self.random.below(2) == 0 { self.plan.activate(h, Function::Silu) } else { h };
         let y = self.plan.expert_linear(h, routed, EXPERTS, down);
         self.plan.expert_combine(y, routed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Fusion;
+
+    #[test]
+    fn every_rewrite_is_at_work_in_many_plans() {
+        let plans = (0..PLANS).map(|number| {
+            let plan = drawn_plan(&mut Random::named(&format!("random plan {number}"))).unwrap();
+            let fused = plan.fused(FusionSet::all()).unwrap();
+            (plan, fused)
+        });
+        let plans = plans.collect::<Vec<_>>();
+        for (fusion, least) in [
+            (Fusion::SelectEarly, 100),
+            (Fusion::MergeProjections, 40),
+            (Fusion::FoldScales, 50),
+            (Fusion::FoldResiduals, 90),
+            (Fusion::AddNorm, 45),
+            (Fusion::RotateStore, 40),
+            (Fusion::Quantize, 60),
+        ] {
+            // A rewrite is at work where the plan would be another without it.
+            let without = FusionSet::all().without(fusion);
+            let at_work = plans.iter().filter(|(plan, fused)| plan.fused(without).unwrap() != *fused).count();
+            assert!(at_work >= least, "{} is at work in {at_work} of {PLANS} plans only", fusion.name());
+        }
+        let with_dead_values = plans.iter().filter(|(plan, _)| !unread(plan).is_empty()).count();
+        assert!(with_dead_values >= 75, "only {with_dead_values} plans compute what nobody reads");
+        let with_taps = plans.iter().filter(|(plan, _)| !plan.taps.is_empty()).count();
+        assert!(with_taps >= 125, "only {with_taps} plans hand out more than logits");
     }
 }

@@ -198,7 +198,7 @@ fn wrong_inputs(target: &Target<'_>, _: &Victim) -> Verdict {
 }
 
 /// Input rows, doubled.
-fn input_case() -> Result<Case, String> {
+pub(super) fn input_case() -> Result<Case, String> {
     let mut plan = PlanBuilder::new();
     let x = plan.input("x", 5);
     let y = plan.scale(x, 2.0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Check, Verdict, Victim, check, must_fail, shared};
 use crate::conformance::target::Target;
 use crate::format::PackedMatrix;
-use crate::plan::{BatchLimits, Op, Plan};
+use crate::plan::{BatchLimits, Element, Op, Plan, PlanError};
 use crate::{
     BackendError, DeviceId, MatrixRequest, PrepareOptions, Progress, Runner, WeightError, WeightSource,
     no_progress,
@@ -22,6 +22,7 @@ pub(super) fn checks() -> Vec<(String, Check)> {
             let result = victim.prepare_on(target, &device, &victim.options(target), &victim.case.weights);
             must_fail("another backend's device", result, |e| matches!(e, BackendError::UnknownDevice(_)))
         }),
+        check("inputs that are no numbers", strange_inputs),
         check("a tier that is not there", |target, victim| {
             let options = PrepareOptions { tier: Some("none".to_owned()), ..victim.options(target) };
             let result = victim.prepare_on(target, &target.device.id, &options, &victim.case.weights);
@@ -292,6 +293,29 @@ fn unsound(target: &Target<'_>, victim: &Victim) -> Verdict {
             &mut no_progress,
         );
         must_fail(what, result, |e| matches!(e, BackendError::Plan(_)))?;
+    }
+    Ok(())
+}
+
+/// Callers supply numbers: inputs of codes or of indices are refused by everybody, and with the same error.
+fn strange_inputs(target: &Target<'_>, _: &Victim) -> Verdict {
+    let case = super::batches::input_case()?;
+    for element in [Element::Int8Rows, Element::Index] {
+        let mut plan = (*case.plan).clone();
+        for value in plan.inputs().collect::<Vec<_>>() {
+            plan.values[value.index()].shape.element = element;
+        }
+        // Nothing else that could be wrong with it.
+        plan.nodes.retain(|node| matches!(node.op, Op::Input(_)));
+        plan.taps = plan.inputs().collect();
+        let options =
+            PrepareOptions { cache: case.cache, limits: case.limits, tier: Some(target.tier.name.clone()) };
+        let device = &target.device.id;
+        let result =
+            target.backend.prepare(device, Arc::new(plan), &case.weights, &options, &mut no_progress);
+        must_fail(&format!("an input of {element:?}"), result, |e| {
+            matches!(e, BackendError::Plan(PlanError::Unsound { .. }))
+        })?;
     }
     Ok(())
 }

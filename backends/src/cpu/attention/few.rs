@@ -8,9 +8,12 @@
 use std::ops::Range;
 
 use super::pages::{CacheElement, Pages, Run, lanes_at};
+use super::scratch::LINE_BYTES;
 use super::{Partial, Queries};
 use crate::cpu::functions::{Capped, VectorFunction};
 use crate::cpu::simd::{Kernel, LANES, Line, Simd};
+use crate::cpu::values::grow;
+use crate::format::FormatError;
 
 /// Tokens whose scores are computed before their values are added up.
 const CHUNK: usize = 64;
@@ -25,6 +28,19 @@ type Chunk = [Line; CHUNK_LINES];
 pub(super) struct FewScratch {
     queries: Vec<Line>,
     scores: Vec<Chunk>,
+}
+
+impl FewScratch {
+    /// Grows it to what `count` queries of heads of `lines` vectors need.
+    pub(super) fn reserve(&mut self, count: usize, lines: usize) -> Result<(), FormatError> {
+        grow(&mut self.queries, count.saturating_mul(lines))?;
+        grow(&mut self.scores, count)
+    }
+
+    /// The bytes of that.
+    pub(super) fn bytes(count: usize, lines: usize) -> u64 {
+        (count as u64).saturating_mul((lines.saturating_add(CHUNK_LINES)) as u64).saturating_mul(LINE_BYTES)
+    }
 }
 
 /// Attention of some queries over some positions.

@@ -9,9 +9,12 @@
 use std::ops::Range;
 
 use super::pages::{CacheElement, Pages, lanes_at};
+use super::scratch::LINE_BYTES;
 use super::{Partial, Queries};
 use crate::cpu::functions::{Capped, VectorFunction};
 use crate::cpu::simd::{Kernel, LANES, Line, Simd, reserve_lines};
+use crate::cpu::values::grow;
+use crate::format::FormatError;
 
 /// Tokens of a block of keys and values: with heads of 128 both fill 64 KiB, part of a second-level cache.
 const BLOCK: usize = 64;
@@ -34,6 +37,35 @@ pub(super) struct ManyScratch {
     kept: Vec<Line>,
 }
 
+impl ManyScratch {
+    /// The buffers, and how many lines each needs for up to `count` queries of this size.
+    fn needs(&mut self, count: usize, head_dim: usize) -> [(&mut Vec<Line>, usize); 8] {
+        let (width, lines) = (count.div_ceil(LANES), head_dim.div_ceil(LANES));
+        let (turned, wide) = (head_dim.saturating_mul(width), BLOCK.saturating_mul(lines));
+        [
+            (&mut self.queries, turned),
+            (&mut self.keys, wide),
+            (&mut self.values, wide),
+            (&mut self.scores, BLOCK.saturating_mul(width)),
+            (&mut self.weighted, turned),
+            (&mut self.max, width),
+            (&mut self.sum, width),
+            (&mut self.kept, width),
+        ]
+    }
+
+    /// Grows it to what so many queries need.
+    pub(super) fn reserve(&mut self, count: usize, head_dim: usize) -> Result<(), FormatError> {
+        self.needs(count, head_dim).into_iter().try_for_each(|(buffer, lines)| grow(buffer, lines))
+    }
+
+    /// The bytes of that.
+    pub(super) fn bytes(count: usize, head_dim: usize) -> u64 {
+        let lines = Self::default().needs(count, head_dim).map(|(_, lines)| lines as u64);
+        lines.into_iter().fold(0, u64::saturating_add).saturating_mul(LINE_BYTES)
+    }
+}
+
 /// Attention of a block of queries over some positions.
 pub(super) struct ManyQueries<'a, E> {
     pub(super) queries: Queries<'a>,
@@ -52,15 +84,10 @@ impl<E: CacheElement> Kernel for ManyQueries<'_, E> {
         let Self { queries, keys, values, positions, out, scratch } = self;
         let width = queries.count().div_ceil(LANES);
         let (head_dim, lines) = (queries.head_dim(), queries.head_lines());
-        let turned = reserve_lines(&mut scratch.queries, head_dim * width);
+        let buffers =
+            scratch.needs(queries.count(), head_dim).map(|(buffer, lines)| reserve_lines(buffer, lines));
+        let [turned, wide_keys, wide_values, scores, weighted, max, sum, kept] = buffers;
         turn_queries(&queries, turned);
-        let wide_keys = reserve_lines(&mut scratch.keys, BLOCK * lines);
-        let wide_values = reserve_lines(&mut scratch.values, BLOCK * lines);
-        let scores = reserve_lines(&mut scratch.scores, BLOCK * width);
-        let weighted = reserve_lines(&mut scratch.weighted, head_dim * width);
-        let max = reserve_lines(&mut scratch.max, width);
-        let sum = reserve_lines(&mut scratch.sum, width);
-        let kept = reserve_lines(&mut scratch.kept, width);
         weighted.fill(Line([0.0; LANES]));
         max.fill(Line([f32::MIN; LANES]));
         sum.fill(Line([0.0; LANES]));

@@ -10,16 +10,18 @@
 mod few;
 mod many;
 mod pages;
+mod scratch;
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 use half::f16;
-use rayon::prelude::*;
 
 use self::few::{FewQueries, FewScratch};
 use self::many::{ManyQueries, ManyScratch};
 use self::pages::{CacheElement, Pages};
+pub(super) use self::scratch::{AttentionScratch, AttentionSizes};
+use self::scratch::{RowBlock, Task};
 use super::cache::LayerCache;
 use super::share::{GRAIN, pieces};
 use super::simd::{Isa, Kernel, LANES, Line, Simd, lines, reserve_lines};
@@ -41,28 +43,9 @@ thread_local! {
     static SCRATCH: RefCell<(FewScratch, ManyScratch)> = RefCell::default();
 }
 
-/// What attention keeps from one step to the next: memory.
-#[derive(Default)]
-pub(super) struct AttentionScratch {
-    blocks: Vec<RowBlock>,
-    tasks: Vec<Task>,
-    partials: Vec<Line>,
-}
-
-/// A block of a sequence's new rows.
-struct RowBlock {
-    sequence: usize,
-    rows: Range<usize>,
-    positions: Range<usize>,
-    first_task: usize,
-    parts: usize,
-}
-
-/// A key head of a block and a part of its positions.
-struct Task {
-    block: usize,
-    kv_head: usize,
-    positions: Range<usize>,
+/// New rows of a task, where so many query heads share a key head.
+fn rows_per_block(group: usize) -> usize {
+    (TASK_QUERIES / group).max(1)
 }
 
 /// What all tasks of an operator have in common.
@@ -73,8 +56,6 @@ struct Shape<'a> {
     /// Query heads per key head.
     group: usize,
     head_dim: usize,
-    /// Queries that a partial result has room for.
-    slot_queries: usize,
 }
 
 /// The query vectors of a task: the rows' heads that share a key head, row by row.
@@ -142,45 +123,6 @@ fn window_start(op: &Attention, end: usize) -> usize {
     op.window.map_or(0, |window| end.saturating_sub(window as usize))
 }
 
-impl AttentionScratch {
-    /// Cuts the work into tasks.
-    fn cut(
-        &mut self,
-        op: &Attention,
-        layout: &BatchLayout,
-        kv_heads: usize,
-        rows_per_block: usize,
-        unit: usize,
-    ) {
-        self.blocks.clear();
-        self.tasks.clear();
-        for sequence in 0..layout.first_row.len() - 1 {
-            let (first, end) = (layout.first_row[sequence] as usize, layout.first_row[sequence + 1] as usize);
-            for first in (first..end).step_by(rows_per_block) {
-                let rows = first..end.min(first + rows_per_block);
-                let start = window_start(op, layout.position[rows.start] as usize + 1);
-                let positions = start..layout.position[rows.end - 1] as usize + 1;
-                self.blocks.push(RowBlock { sequence, rows, positions, first_task: 0, parts: 1 });
-            }
-        }
-        let whole_tasks = self.blocks.len() * kv_heads;
-        let wanted = 2 * rayon::current_num_threads();
-        for (index, block) in self.blocks.iter_mut().enumerate() {
-            let length = block.positions.len();
-            let parts = wanted.div_ceil(whole_tasks).min(length.div_ceil(PART_POSITIONS)).max(1);
-            let part = length.div_ceil(parts).next_multiple_of(unit);
-            block.parts = length.div_ceil(part);
-            block.first_task = self.tasks.len();
-            for kv_head in 0..kv_heads {
-                for start in block.positions.clone().step_by(part) {
-                    let positions = start..block.positions.end.min(start + part);
-                    self.tasks.push(Task { block: index, kv_head, positions });
-                }
-            }
-        }
-    }
-}
-
 /// Carries out an [`Attention`]; `sinks` are its vector's.
 pub(super) fn attention(
     isa: Isa,
@@ -193,24 +135,20 @@ pub(super) fn attention(
 ) {
     let (kv_heads, head_dim) = (cache.layout.kv_heads, cache.layout.head_dim);
     let group = op.heads / kv_heads;
-    let rows_per_block = (TASK_QUERIES / group).max(1);
-    scratch.cut(op, layout, kv_heads, rows_per_block, cache.layout.page_tokens);
-    let slot_queries = scratch.blocks.iter().map(|block| block.rows.len()).max().unwrap_or(0) * group;
+    let lines = scratch.cut(op, layout, &cache.layout);
     let mut buffer = values.take(op.output);
     let query = values.floats(op.query);
-    let shape = Shape { op, query, positions: &layout.position, group, head_dim, slot_queries };
+    let shape = Shape { op, query, positions: &layout.position, group, head_dim };
     let AttentionScratch { blocks, tasks, partials } = scratch;
-    let partials = reserve_lines(partials, tasks.len() * shape.slot_lines());
-    let run = |(task, slot): (&Task, &mut [Line])| {
+    let partials = reserve_lines(partials, lines);
+    let run = |task: &Task, slot: &mut [Line]| {
         let pages = &batch.sequences[blocks[task.block].sequence].pages;
         run_task(isa, &shape, blocks, task, cache, pages, slot);
     };
     let work = |task: &Task| task.positions.len() * blocks[task.block].rows.len() * group * head_dim;
-    if tasks.iter().map(work).sum::<usize>() < WORTH_SHARING {
-        tasks.iter().zip(partials.chunks_exact_mut(shape.slot_lines())).for_each(run);
-    } else {
-        tasks.par_iter().zip(partials.par_chunks_exact_mut(shape.slot_lines())).with_max_len(1).for_each(run);
-    }
+    let is_shared = tasks.iter().map(work).sum::<usize>() >= WORTH_SHARING;
+    run_all(tasks, partials, is_shared, &run);
+    let partials = &*partials;
     let width = op.heads * head_dim;
     let out = numbers_mut(&mut buffer, query.count() * width);
     // Heads begin at multiples of their size, so a piece of a whole number of heads is safe to cut there.
@@ -221,22 +159,39 @@ pub(super) fn attention(
     values.put(op.output, buffer);
 }
 
-impl Shape<'_> {
-    /// Lines of a partial result: sums, then the largest score and the sum of the weights of each query.
-    fn slot_lines(&self) -> usize {
-        self.slot_queries * lines(self.head_dim) + 2 * lines(self.slot_queries)
-    }
+/// Lines of a task's partial result: sums, then the largest score and the sum of the weights of each query.
+fn slot_lines(queries: usize, head_dim: usize) -> usize {
+    queries.saturating_mul(lines(head_dim)).saturating_add(2 * lines(queries))
+}
 
-    /// The parts of a partial result.
-    fn partial<'p>(&self, slot: &'p mut [Line], queries: usize) -> Partial<'p> {
-        let (weighted, rest) = slot.split_at_mut(self.slot_queries * lines(self.head_dim));
-        let (max, sum) = rest.split_at_mut(lines(self.slot_queries));
-        Partial {
-            max: numbers_mut(max, queries),
-            sum: numbers_mut(sum, queries),
-            weighted: &mut weighted[..queries * lines(self.head_dim)],
+/// Runs tasks, each with its part of the partial results, which are in their order.
+fn run_all(
+    tasks: &[Task],
+    partials: &mut [Line],
+    is_shared: bool,
+    run: &(impl Fn(&Task, &mut [Line]) + Sync),
+) {
+    match tasks {
+        [] => {}
+        [task] => run(task, partials),
+        tasks => {
+            let (left, right) = tasks.split_at(tasks.len() / 2);
+            let (a, b) = partials.split_at_mut(right[0].first_line - left[0].first_line);
+            if is_shared {
+                rayon::join(|| run_all(left, a, true, run), || run_all(right, b, true, run));
+            } else {
+                run_all(left, a, false, run);
+                run_all(right, b, false, run);
+            }
         }
     }
+}
+
+/// The parts of a partial result.
+fn parts_of(slot: &mut [Line], queries: usize, head_dim: usize) -> Partial<'_> {
+    let (weighted, rest) = slot.split_at_mut(queries * lines(head_dim));
+    let (max, sum) = rest.split_at_mut(lines(queries));
+    Partial { max: numbers_mut(max, queries), sum: numbers_mut(sum, queries), weighted }
 }
 
 fn run_task(
@@ -257,7 +212,7 @@ fn run_task(
         scale: shape.op.scale,
         softcap: shape.op.softcap,
     };
-    let out = shape.partial(slot, queries.count());
+    let out = parts_of(slot, queries.count(), shape.head_dim);
     match cache.layout.format {
         CacheFormat::F16 => run_with(isa, queries, Pages::<f16>::of(cache, pages, task.kv_head), task, out),
         CacheFormat::Int8 => run_with(isa, queries, Pages::<i8>::of(cache, pages, task.kv_head), task, out),
@@ -294,12 +249,13 @@ fn combine(
     let block = &blocks[blocks.partition_point(|block| block.rows.end <= row)];
     let query = (row - block.rows.start) * shape.group + head % shape.group;
     let lines_of_head = lines(shape.head_dim);
-    let first = block.first_task + head / shape.group * block.parts;
-    let parts = partials[first * shape.slot_lines()..][..block.parts * shape.slot_lines()]
-        .chunks_exact(shape.slot_lines())
-        .map(|slot| {
-            let (weighted, rest) = slot.split_at(shape.slot_queries * lines_of_head);
-            let (max, sum) = rest.split_at(lines(shape.slot_queries));
+    let queries = block.rows.len() * shape.group;
+    let slot = slot_lines(queries, shape.head_dim);
+    let first = head / shape.group * block.parts;
+    let parts =
+        partials[block.first_line + first * slot..][..block.parts * slot].chunks_exact(slot).map(|slot| {
+            let (weighted, rest) = slot.split_at(queries * lines_of_head);
+            let (max, sum) = rest.split_at(lines(queries));
             let lane = |of: &[Line]| of[query / LANES].0[query % LANES];
             (lane(max), lane(sum), &weighted[query * lines_of_head..][..lines_of_head])
         });

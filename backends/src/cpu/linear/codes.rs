@@ -11,6 +11,8 @@ use super::prepare::LINE_CODES;
 use super::tiled::cut;
 use super::{BLOCK_ROWS, Epilogue};
 use crate::cpu::simd::{CodeLine, Columns, Kernel, Simd, reserve_lines};
+use crate::cpu::values::grow;
+use crate::format::FormatError;
 
 /// Cache lines of a row that a tile sums before it puts the sums down: 4096 columns.
 const DEPTH: usize = 4096 / LINE_CODES;
@@ -22,6 +24,19 @@ pub(super) const FEW: usize = 8;
 thread_local! {
     /// Integer sums of the parts of long rows, one buffer per thread, kept.
     static PARTIAL: RefCell<Vec<[i32; TILE]>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes of an entry of the integer sums.
+pub(super) const PARTIAL_BYTES: usize = size_of::<[i32; TILE]>();
+
+/// Entries of the integer sums of a block for so many rows of activations, and for the corrections.
+pub(super) fn partial_sums(rows: usize) -> usize {
+    rows.saturating_add(1).saturating_mul(BLOCK_ROWS.div_ceil(TILE))
+}
+
+/// Lets the calling thread have room for so many.
+pub(super) fn reserve_partial(entries: usize) -> Result<(), FormatError> {
+    PARTIAL.with_borrow_mut(|partial| grow(partial, entries))
 }
 
 /// Some rows of a `w8a8` matrix times all rows of activations.

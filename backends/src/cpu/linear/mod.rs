@@ -13,6 +13,7 @@
 mod codes;
 mod few;
 mod prepare;
+mod scratch;
 #[cfg(test)]
 mod tests;
 mod tiled;
@@ -25,8 +26,11 @@ use self::few::FewRows;
 use self::prepare::LINE_CODES;
 use self::tiled::ManyRows;
 use self::weights::{DenseWeights, Format, INT4_BLOCK, Int4Weights, Int8Weights, NF4_GROUP, Nf4Weights};
-use super::simd::{CodeLine, Columns, Isa, LANES, Line, reserve_lines};
+use super::simd::{CodeLine, Columns, Isa, LANES, reserve_lines};
 use crate::format::{FormatError, MatrixView, ViewData};
+
+pub use self::scratch::LinearScratch;
+pub(super) use self::scratch::LinearSizes;
 
 /// Bytes of weights that one task reads at least.
 const TASK_BYTES: usize = 32 << 10;
@@ -166,14 +170,6 @@ impl Epilogue<'_> {
             }
         }
     }
-}
-
-/// Buffers that a product needs, kept from one to the next so that nothing is allocated in a step.
-#[derive(Debug, Default)]
-pub struct LinearScratch {
-    floats: Vec<Line>,
-    codes: Vec<CodeLine>,
-    scales: Vec<f32>,
 }
 
 /// Why a product was refused.

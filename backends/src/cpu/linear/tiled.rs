@@ -14,6 +14,8 @@ use super::few::{bytes_ahead, reduce};
 use super::weights::{Format, for_each_vector};
 use super::{BLOCK_ROWS, Epilogue};
 use crate::cpu::simd::{Columns, Isa, Kernel, LANES, Line, Simd, reserve_lines};
+use crate::cpu::values::grow;
+use crate::format::FormatError;
 
 /// Vectors of a row that a tile sums before it puts the sums down: 1024 columns.
 const DEPTH: usize = 1024 / LANES;
@@ -23,6 +25,16 @@ const TILE_COLUMNS: usize = 4;
 thread_local! {
     /// The block of weights as floats, one per thread, kept.
     static DECODED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lines of decoded weights of a block, where a row has `row_lines`.
+pub(super) fn decoded_lines(row_lines: usize) -> usize {
+    BLOCK_ROWS.next_multiple_of(TILE_COLUMNS) * DEPTH.min(row_lines)
+}
+
+/// Lets the calling thread have room for so many.
+pub(super) fn reserve_decoded(lines: usize) -> Result<(), FormatError> {
+    DECODED.with_borrow_mut(|decoded| grow(decoded, lines))
 }
 
 /// Some rows of a weight matrix times all rows of activations.

@@ -169,3 +169,36 @@ fn the_largest_weights_keep_their_bound() {
         check_round_trip(format, 2, 65, &weights);
     }
 }
+
+/// The mean square error of weights that are distributed as those of models about are, relative to their own square.
+fn normal_error(format: WeightFormat) -> f64 {
+    const COLS: usize = 4096;
+    let mut state = 1_u64;
+    // Twelve uniform numbers make a normal one.
+    let mut normal = || {
+        let uniform = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 24) as f32
+        };
+        (0..12).map(uniform).sum::<f32>() - 6.0
+    };
+    let weights = (0..16 * COLS).map(|_| normal()).collect::<Vec<_>>();
+    let matrix = PackedMatrix::quantize(format, 16, COLS, &weights).unwrap();
+    let view = matrix.view();
+    let error = |(index, w): (usize, &f32)| (view.weight(index / COLS, index % COLS) - f64::from(*w)).powi(2);
+    weights.iter().enumerate().map(error).sum::<f64>()
+        / weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>()
+}
+
+#[test]
+fn smaller_formats_are_listed_from_the_most_exact_on() {
+    use crate::format::Int4Group;
+    for pair in WeightFormat::SMALLER.windows(2) {
+        let (errors, bits) =
+            ([0, 1].map(|i| normal_error(pair[i])), [0, 1].map(|i| pair[i].bits_per_weight()));
+        assert!(errors[0] < errors[1] && bits[0] > bits[1], "{pair:?}: {errors:?}, {bits:?}");
+    }
+    let (left_out, nf4) = (WeightFormat::Int4(Int4Group::G128), WeightFormat::Nf4);
+    assert!(left_out.bits_per_weight() >= nf4.bits_per_weight());
+    assert!(normal_error(left_out) > normal_error(nf4));
+}
