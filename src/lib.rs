@@ -144,6 +144,10 @@ mod tests {
             Err(BackendError::UnknownDevice(device.to_string()))
         }
 
+        fn revision(&self) -> String {
+            String::new()
+        }
+
         fn prepare(
             &self,
             device: &DeviceId,

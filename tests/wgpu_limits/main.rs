@@ -48,6 +48,10 @@ impl Backend for BestAndPlainest {
         self.0.measure_bandwidth(device)
     }
 
+    fn revision(&self) -> String {
+        self.0.revision()
+    }
+
     fn prepare(
         &self,
         device: &DeviceId,

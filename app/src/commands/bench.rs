@@ -60,9 +60,8 @@ fn run_on(
         let kernels = verdict::remembered().choose(backend, &device.info, &plan, &options, progress)?;
         options.tier = Some(kernels.tier.clone());
         let (id, plan) = (&device.info.id, Arc::clone(&plan));
-        let prepare = |progress: &mut ProgressFn<'_>| {
-            backend.prepare(id, plan, subject.weights(), &options, progress)
-        };
+        let prepare =
+            |progress: &mut ProgressFn<'_>| backend.prepare(id, plan, subject.weights(), &options, progress);
         Ok((kernels, Start::prepare(begun, progress, prepare)?))
     })
     .with_context(|| format!("{} cannot be prepared on {}", subject.name, device.info.id))?;

@@ -96,5 +96,7 @@ fn is_handed_out(build: &Build<'_>, value: ValueId) -> bool {
 /// The nodes that read a value.
 fn readers<'a>(build: &Build<'a>, value: ValueId) -> impl Iterator<Item = usize> + 'a {
     let nodes = build.plan.nodes.iter().enumerate();
-    nodes.filter(move |(_, node)| node.op.inputs().iter().any(|operand| operand.value == value)).map(|(at, _)| at)
+    nodes
+        .filter(move |(_, node)| node.op.inputs().iter().any(|operand| operand.value == value))
+        .map(|(at, _)| at)
 }
