@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ingle_backends::cpu::CpuBackend;
 use ingle_backends::format::{ActivationScale, CacheFormat, Int4Group, Int8Group, WeightFormat};
 use ingle_backends::plan::{
-    BatchLimits, Columns, ExpertOutput, FusionSet, MatrixPart, Plan, PlanBuilder, RopeId, RopeSpec, Scoring,
+    BatchLimits, Columns, ExpertOutput, FusionSet, MatrixPart, Plan, PlanBuilder, PlanError, RopeId,
+    RopeSpec, Scoring,
 };
 use ingle_backends::sampling::Sampling;
 use ingle_backends::{
-    Backend, Batch, CacheOptions, DeviceId, LogitRows, PrepareOptions, Runner, SequenceStep,
+    Backend, BackendError, Batch, CacheOptions, DeviceId, LogitRows, PrepareOptions, Runner, SequenceStep,
     SyntheticWeights, Tokens, no_progress,
 };
 
@@ -135,7 +136,7 @@ fn experts(plan: &mut PlanBuilder, x: Columns, format: WeightFormat) -> Columns 
 }
 
 /// A decoder that has a layer in each kind of format, all fusions applied.
-fn plan() -> Plan {
+fn plan() -> Result<Plan, PlanError> {
     let mut plan = PlanBuilder::new();
     let table = plan.matrix("embedding", VOCABULARY, HIDDEN, WeightFormat::F16);
     let rope = plan.rope_spec(RopeSpec::new(HEAD_DIM, 1e4));
@@ -157,7 +158,7 @@ fn plan() -> Plan {
     x = experts(&mut plan, x, WeightFormat::Int8(Int8Group::G64));
     let logits = plan.logits(x, table);
     plan.sample(logits);
-    plan.finish().unwrap().fused(FusionSet::all()).unwrap()
+    plan.finish()?.fused(FusionSet::all())
 }
 
 /// Hands pages out, and makes sequences that end in a draw with everything that it may need.
@@ -211,13 +212,13 @@ fn largest_steps() -> Vec<(&'static str, Batch)> {
     ]
 }
 
-fn prepare(plan: &Arc<Plan>, cache: CacheFormat, threads: usize) -> Box<dyn Runner> {
+fn prepare(plan: &Arc<Plan>, cache: CacheFormat, threads: usize) -> Result<Box<dyn Runner>, BackendError> {
     let device = DeviceId { backend: "cpu", index: 0 };
     let options =
         PrepareOptions { cache: CacheOptions { format: cache, ..CACHE }, limits: LIMITS, tier: None };
     let backend = CpuBackend::with_threads(threads);
     let weights = SyntheticWeights::default();
-    backend.prepare(&device, Arc::clone(plan), &weights, &options, &mut no_progress).unwrap()
+    backend.prepare(&device, Arc::clone(plan), &weights, &options, &mut no_progress)
 }
 
 /// The contract: memory is reserved in `prepare`, and nowhere else.
@@ -231,9 +232,9 @@ fn steps_allocate_nothing_that_operators_work_in() {
     let (bytes, largest) = counted(|| drop(std::hint::black_box(vec![0_u8; 12_345])));
     assert!(bytes >= 12_345 && largest >= 12_345, "the counting counts");
 
-    let plan = Arc::new(plan());
+    let plan = Arc::new(plan().unwrap());
     for (cache, threads) in [(CacheFormat::F16, 1), (CacheFormat::Int8, 2), (CacheFormat::F16, 3)] {
-        let mut runner = prepare(&plan, cache, threads);
+        let mut runner = prepare(&plan, cache, threads).unwrap();
         // The smallest step there is starts what starts once.
         runner.step(&batch(&[(0, 1)])).unwrap();
         for (name, batch) in largest_steps() {

@@ -3,8 +3,12 @@
 //! A model brings its template, a small program in the Jinja language, as `chat_template.jinja` or inside
 //! `tokenizer_config.json`. It is written for the Python library `transformers`, whose surroundings
 //! [`environment`] rebuilds, and it is a stranger's code: it can compute strings and nothing else, and it is
-//! stopped when it runs too long, calls itself too deeply or writes too much. (What it cannot be kept from is
-//! building one huge string by doubling it; the engine has no limit for that.)
+//! stopped when it runs too long, calls itself too deeply or writes too much.
+//!
+//! What it cannot be kept from is building one huge string by doubling it. The engine's fuel counts instructions, not
+//! what they make, and forty are enough; `+`, `~` and `{% set %}` blocks are instructions of its own that allocate their
+//! result before anything of ours is asked. Filters and methods could be capped, but that would close the side doors of
+//! an open house. It takes a limit in the engine, or a process of its own for rendering.
 
 mod deep;
 mod environment;
