@@ -62,7 +62,7 @@ fn checks(verdicts: &[TierVerdict]) -> String {
         let tier = &verdict.tier;
         let line = match (verdict.failed.as_slice(), verdict.passed.as_slice()) {
             ([], []) => format!("{tier} not yet checked"),
-            ([], passed) => format!("{tier} checked: {}", passed.join("; ")),
+            ([], passed) => format!("{tier} {}", sound(passed)),
             (failed, _) => {
                 let faults: Vec<String> =
                     failed.iter().map(|fault| format!("{}: {}", fault.check, fault.what)).collect();
@@ -77,6 +77,17 @@ fn checks(verdicts: &[TierVerdict]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// How much was checked and found sound, by the formats of weights that it was checked with; JSON has all of it.
+fn sound(passed: &[String]) -> String {
+    let formats: Vec<&str> = passed.iter().filter_map(|check| check.strip_prefix("linear ")).collect();
+    let count = passed.len();
+    let checks = if count == 1 { "check" } else { "checks" };
+    if formats.is_empty() {
+        return format!("passed {count} {checks}");
+    }
+    format!("passed {count} {checks}, with weights in {}", formats.join(", "))
 }
 
 fn as_json(device: &Device) -> Value {
@@ -125,8 +136,8 @@ mod tests {
         assert_eq!(checks(&[fresh("coop"), fresh("base")]), "    checks   coop not yet checked\n");
         assert_eq!(
             checks(&[broken("coop"), sound, fresh("base")]),
-            "    checks   coop FAILED: linear nf4: 3e2 of the tolerance; using tier f16\n             f16 checked: linear \
-             f16; sample\n"
+            "    checks   coop FAILED: linear nf4: 3e2 of the tolerance; using tier f16\n             f16 passed 2 \
+             checks, with weights in f16\n"
         );
         assert!(checks(&[broken("coop")]).contains("no tier is sound"));
     }
