@@ -90,7 +90,8 @@ pub(super) fn expert_linear(build: &mut Build<'_>, op: &plan::ExpertLinear) -> R
     // Slots of the input count as rows, and may be fewer than the slots that choose.
     let input_slots = build.shape(op.input.value).slots as u32;
     let wanted = move |rows: u32| grouping.pays(rows / input_slots * count.slots);
-    let x = if units { pack(build, op.input, true, wanted)? } else { x };
+    let half = units && !matches!(matrix.format, WeightFormat::W8a8(_));
+    let x = if half { pack(build, op.input, true, wanted)? } else { x };
     for shard in &matrix.shards {
         let across = slots.expert_rows(build).div_ceil(grouping.size);
         let kernel = if units { units_kernel(matrix.format) } else { tiles_kernel(matrix.format) };

@@ -30,8 +30,12 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
     let few = few(build.capabilities());
     let units = most > few && has_matrix_units(build.capabilities(), matrix.format);
     let x = activations(build, op.input, matrix.format)?;
-    // A copy of its own, since few rows keep theirs as f32.
-    let x_half = if units { Some(pack(build, op.input, true, move |rows| rows > few)?) } else { None };
+    let x_units = match matrix.format {
+        _ if !units => None,
+        WeightFormat::W8a8(_) => Some(x.clone()),
+        // A copy of its own, since few rows keep theirs as f32.
+        _ => Some(pack(build, op.input, true, move |rows| rows > few)?),
+    };
     for shard in &matrix.shards {
         let product = Product::new(build, op, &matrix, shard, &x, count);
         let mut below = 0;
@@ -50,8 +54,8 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
             }
             below = at_once;
         }
-        if let Some(x_half) = &x_half {
-            let product = Product::new(build, op, &matrix, shard, x_half, count);
+        if let Some(x_units) = &x_units {
+            let product = Product::new(build, op, &matrix, shard, x_units, count);
             let across = shard.rows.div_ceil(UNITS_TILE);
             product.dispatch(build, units_kernel(matrix.format), move |rows| {
                 (rows > few).then(|| rows.div_ceil(UNITS_TILE) * across)
@@ -182,10 +186,9 @@ pub(super) fn units_kernel(format: WeightFormat) -> Kernel {
     Kernel::new("linear/matrix_units").with(Codes::of(format).feature)
 }
 
-/// Whether many rows go through matrix units: f32 matrices may not be rounded to f16, and the whole numbers of w8a8 need none.
+/// Whether many rows go through matrix units: f32 matrices may not be rounded to f16.
 pub(super) fn has_matrix_units(capabilities: &Capabilities, format: WeightFormat) -> bool {
-    capabilities.has_matrix_units(UNITS_MEMORY)
-        && !matches!(format, WeightFormat::F32 | WeightFormat::W8a8(_))
+    capabilities.has_matrix_units(UNITS_MEMORY) && format != WeightFormat::F32
 }
 
 /// A format for each way that codes are read.
