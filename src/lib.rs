@@ -53,8 +53,21 @@ pub struct Device {
 }
 
 impl Device {
-    /// Prepares a plan with the best kernels that compute rightly here, which is found out when they are first used; `options`
-    /// name them afterwards.
+    /// Chooses the best kernels that compute rightly here for a plan, which is found out when they are first used; `options` name
+    /// them afterwards.
+    pub fn choose(
+        &self,
+        plan: &Plan,
+        options: &mut PrepareOptions,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Choice, VerdictError> {
+        let choice =
+            verdict::remembered().choose(self.backend.as_ref(), &self.info, plan, options, progress)?;
+        options.tier = Some(choice.tier.clone());
+        Ok(choice)
+    }
+
+    /// Prepares a plan with the kernels that [`Device::choose`] chooses.
     pub fn prepare(
         &self,
         plan: Arc<Plan>,
@@ -62,10 +75,8 @@ impl Device {
         options: &mut PrepareOptions,
         progress: &mut ProgressFn<'_>,
     ) -> Result<(Box<dyn Runner>, Choice), VerdictError> {
-        let (backend, verdicts) = (self.backend.as_ref(), verdict::remembered());
-        let choice = verdicts.choose(backend, &self.info, &plan, options, progress)?;
-        options.tier = Some(choice.tier.clone());
-        let runner = backend.prepare(&self.info.id, plan, weights, options, progress)?;
+        let choice = self.choose(&plan, options, progress)?;
+        let runner = self.backend.prepare(&self.info.id, plan, weights, options, progress)?;
         Ok((runner, choice))
     }
 }

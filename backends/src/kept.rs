@@ -18,18 +18,23 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String
     }
 }
 
-/// Writes a file beside its place and moves it there when it is complete.
+/// Writes findings as JSON, as [`write_bytes`] does.
 pub(crate) fn write<T: Serialize>(path: &Path, contents: &T) -> Result<(), String> {
+    let text = serde_json::to_vec_pretty(contents).map_err(|error| format!("{}: {error}", path.display()))?;
+    write_bytes(path, &text)
+}
+
+/// Writes a file beside its place and moves it there when it is complete.
+pub(crate) fn write_bytes(path: &Path, contents: &[u8]) -> Result<(), String> {
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
     let temporary = path.with_extension(format!("{}-{number}.part", std::process::id()));
     let whole = || -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(contents)?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
         let mut file = fs::File::create(&temporary)?;
-        file.write_all(&text)?;
+        file.write_all(contents)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
     };

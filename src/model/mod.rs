@@ -123,14 +123,14 @@ impl Model {
         let start = Instant::now();
         let (device, checkpoint) = (device.clone(), Arc::clone(&self.checkpoint));
         let (id, plan) = (device.info.id.clone(), Arc::clone(&preflight.plan));
-        let (runner, kernels) =
-            device.prepare(Arc::clone(&plan), &*checkpoint, &mut preflight.prepare, progress)?;
-        // The kernels were chosen; after a loss they are what they were.
+        // Once: after a loss the kernels are what they were.
+        let kernels = device.choose(&plan, &mut preflight.prepare, progress)?;
         let options = preflight.prepare.clone();
         let prepare = move |progress: &mut ProgressFn<'_>| {
             let Device { backend, info } = &device;
             backend.prepare(&info.id, Arc::clone(&plan), &*checkpoint, &options, progress)
         };
+        let runner = prepare(progress)?;
         Ok(LoadedModel {
             footprint: runner.memory(),
             runner,

@@ -9,7 +9,6 @@ use inglenook::Device;
 use inglenook::backend::plan::{Plan, StepShape};
 use inglenook::backend::{PrepareOptions, Profile, ProgressFn, Runner};
 use inglenook::measure::{Series, Speed, Start, Workload, speed};
-use inglenook::verdict;
 use serde_json::{Value, json};
 
 use super::device::on_device;
@@ -57,8 +56,7 @@ fn run_on(
     // First of all, since whatever else is asked of the device opens it.
     let (kernels, (mut runner, mut start)) = with_progress(|progress| {
         let backend = device.backend.as_ref();
-        let kernels = verdict::remembered().choose(backend, &device.info, &plan, &options, progress)?;
-        options.tier = Some(kernels.tier.clone());
+        let kernels = device.choose(&plan, &mut options, progress)?;
         let (id, plan) = (&device.info.id, Arc::clone(&plan));
         let prepare =
             |progress: &mut ProgressFn<'_>| backend.prepare(id, plan, subject.weights(), &options, progress);

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crate::kept;
+
 /// Begins a file, so that nothing else is taken for one.
 const MAGIC: &[u8; 16] = b"inglenook-wgpu-1";
 
@@ -48,13 +50,9 @@ impl PipelineStore {
         if data.len() <= *saved {
             return;
         }
-        let temporary = self.path.with_extension(format!("{}.part", std::process::id()));
-        let folder = self.path.parent().map_or(Ok(()), fs::create_dir_all);
-        let written = folder.and_then(|()| fs::write(&temporary, pack(&data)));
-        if written.and_then(|()| fs::rename(&temporary, &self.path)).is_ok() {
+        // Where it cannot be written, the next start compiles again.
+        if kept::write_bytes(&self.path, &pack(&data)).is_ok() {
             *saved = data.len();
-        } else {
-            let _ = fs::remove_file(&temporary);
         }
     }
 }

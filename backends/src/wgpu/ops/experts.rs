@@ -6,10 +6,11 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::linear::{
-    FORMATS, TILE, UNITS_TILE, has_matrix_units, kinds_of_devices, tiles_kernel, units_kernel,
+    FORMATS, TILE, UNITS_TILE, has_matrix_units, kinds_of_devices, tiles_kernel, units_activations,
+    units_kernel,
 };
 use super::product::{
-    Activations, Count, HAS_BIAS, MatvecShape, Params, activations, matvec_blocks, matvec_kernel, pack,
+    Activations, Count, HAS_BIAS, MatvecShape, Params, activations, matvec_blocks, matvec_kernel,
 };
 use crate::format::WeightFormat;
 use crate::wgpu::build::{Binding, Build, Dispatch, Groups, spread};
@@ -90,8 +91,7 @@ pub(super) fn expert_linear(build: &mut Build<'_>, op: &plan::ExpertLinear) -> R
     // Slots of the input count as rows, and may be fewer than the slots that choose.
     let input_slots = build.shape(op.input.value).slots as u32;
     let wanted = move |rows: u32| grouping.pays(rows / input_slots * count.slots);
-    let half = units && !matches!(matrix.format, WeightFormat::W8a8(_));
-    let x = if half { pack(build, op.input, true, wanted)? } else { x };
+    let x = if units { units_activations(build, op.input, matrix.format, &x, wanted)? } else { x };
     for shard in &matrix.shards {
         let across = slots.expert_rows(build).div_ceil(grouping.size);
         let kernel = if units { units_kernel(matrix.format) } else { tiles_kernel(matrix.format) };

@@ -30,11 +30,10 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
     let few = few(build.capabilities());
     let units = most > few && has_matrix_units(build.capabilities(), matrix.format);
     let x = activations(build, op.input, matrix.format)?;
-    let x_units = match matrix.format {
-        _ if !units => None,
-        WeightFormat::W8a8(_) => Some(x.clone()),
-        // A copy of its own, since few rows keep theirs as f32.
-        _ => Some(pack(build, op.input, true, move |rows| rows > few)?),
+    let x_units = if units {
+        Some(units_activations(build, op.input, matrix.format, &x, move |rows| rows > few)?)
+    } else {
+        None
     };
     for shard in &matrix.shards {
         let product = Product::new(build, op, &matrix, shard, &x, count);
@@ -184,6 +183,21 @@ pub(super) fn tiles_kernel(format: WeightFormat) -> Kernel {
 
 pub(super) fn units_kernel(format: WeightFormat) -> Kernel {
     Kernel::new("linear/matrix_units").with(Codes::of(format).feature)
+}
+
+/// Activations as matrix units read them: the codes of w8a8 as they are, others as f16 in a copy of their own, since few rows
+/// keep theirs as f32. `wanted` says for which numbers of rows the copy is made.
+pub(super) fn units_activations(
+    build: &mut Build<'_>,
+    operand: plan::Operand,
+    format: WeightFormat,
+    x: &Activations,
+    wanted: impl Fn(u32) -> bool + Send + Sync + 'static,
+) -> Result<Activations, BackendError> {
+    match format {
+        WeightFormat::W8a8(_) => Ok(x.clone()),
+        _ => pack(build, operand, true, wanted),
+    }
 }
 
 /// Whether many rows go through matrix units: f32 matrices may not be rounded to f16.

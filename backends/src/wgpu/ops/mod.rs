@@ -32,18 +32,20 @@ pub(super) fn begin(build: &mut Build<'_>) -> Result<(), BackendError> {
 
 /// Lists the dispatches of an operator.
 pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
+    let first = build.planned.len();
+    list(build, op)?;
+    if let Some(output) = one_row::left_out(build, op) {
+        build.for_several_rows(first, output);
+    }
+    Ok(())
+}
+
+fn list(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
     match op {
         // The caller's rows are written where the value lies.
         Op::Input(_) => Ok(()),
         Op::Embed(op) => embed::embed(build, op),
-        Op::Norm(op) => {
-            let first = build.planned.len();
-            norm::norm(build, op)?;
-            if build.node.is_some_and(|node| one_row::is_taken_over(build, node, op)) {
-                build.for_several_rows(first, op.output);
-            }
-            Ok(())
-        }
+        Op::Norm(op) => norm::norm(build, op),
         Op::Linear(op) => linear::linear(build, op),
         Op::Rope(op) => {
             rope::rope(build, op);
@@ -54,14 +56,7 @@ pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError
             Ok(())
         }
         Op::Attention(op) => attention::attention(build, op),
-        Op::Gated(op) => {
-            let first = build.planned.len();
-            elementwise::gated(build, op)?;
-            if build.node.is_some_and(|node| one_row::is_applied(build, node)) {
-                build.for_several_rows(first, op.output);
-            }
-            Ok(())
-        }
+        Op::Gated(op) => elementwise::gated(build, op),
         Op::Activate(op) => elementwise::activate(build, op),
         Op::Add(op) => elementwise::add(build, op),
         Op::Scale(op) => elementwise::scale(build, op),

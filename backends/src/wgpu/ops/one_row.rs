@@ -9,6 +9,20 @@ use crate::format::WeightFormat;
 use crate::plan::{Gated, Linear, Norm, NormKind, Op, Operand, ValueId};
 use crate::wgpu::build::Build;
 
+/// What an operator, the node at hand, would write, where for one row a product does so in its place.
+pub(super) fn left_out(build: &Build<'_>, op: &Op) -> Option<ValueId> {
+    let index = build.node?;
+    match op {
+        Op::Norm(norm) => is_taken_over(build, index, norm).then_some(norm.output),
+        Op::Gated(gated) => {
+            let before = index.checked_sub(1)?;
+            let Op::Linear(product) = &build.plan.nodes[before].op else { return None };
+            gate_after(build, before, product).map(|_| gated.output)
+        }
+        _ => None,
+    }
+}
+
 /// The normalisation that a product takes over: the node at `index`, which is this product.
 pub(super) fn norm_into<'a>(build: &Build<'a>, index: usize, op: &Linear) -> Option<&'a Norm> {
     let (at, norm) = build.plan.nodes[..index].iter().enumerate().find_map(|(at, node)| match &node.op {
@@ -19,7 +33,7 @@ pub(super) fn norm_into<'a>(build: &Build<'a>, index: usize, op: &Linear) -> Opt
 }
 
 /// Whether all that read a normalised value normalise by themselves where a step has one row.
-pub(super) fn is_taken_over(build: &Build<'_>, index: usize, norm: &Norm) -> bool {
+fn is_taken_over(build: &Build<'_>, index: usize, norm: &Norm) -> bool {
     let plain = norm.kind == NormKind::Rms
         && norm.group == norm.input.width
         && norm.weight.is_some()
@@ -55,12 +69,6 @@ pub(super) fn gate_after<'a>(build: &Build<'a>, index: usize, op: &Linear) -> Op
     let x = norm_into(build, index, op).map_or(op.input, |norm| norm.input);
     let format = build.matrix(op.matrix).format;
     (reads_directly(build, x, format) && !build.share(gated.output, x.value)).then_some(gated)
-}
-
-/// Whether the product before this gate, the node at `index`, applies it where a step has one row.
-pub(super) fn is_applied(build: &Build<'_>, index: usize) -> bool {
-    let before = index.checked_sub(1).map(|before| (before, &build.plan.nodes[before].op));
-    matches!(before, Some((before, Op::Linear(op))) if gate_after(build, before, op).is_some())
 }
 
 /// The gate whose two halves are all of a product's result and that nobody else reads.
