@@ -72,6 +72,7 @@
 pub mod batch;
 pub mod conformance;
 pub mod cpu;
+pub mod cuda;
 mod device;
 mod error;
 pub mod format;
@@ -82,6 +83,8 @@ pub mod plan;
 mod revisions;
 mod room;
 pub mod sampling;
+mod tables;
+mod taps;
 pub mod verdict;
 mod weights;
 pub mod wgpu;

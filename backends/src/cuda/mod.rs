@@ -24,3 +24,40 @@
 //! a token per sequence, in memory that the device can write to without being waited for.
 //!
 //! What all kernels keep to (parameters, layouts, dependences) is in `shaders/CUDA.md`.
+
+mod backend;
+mod bandwidth;
+mod build;
+mod cache;
+mod capabilities;
+mod driver;
+mod gpu;
+mod graphs;
+mod kernels;
+mod nvrtc;
+mod ops;
+mod prepare;
+mod program;
+mod readback;
+mod runner;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod values;
+mod weights;
+
+pub use backend::CudaBackend;
+
+use crate::Numerics;
+
+/// How precisely kernels compute in f32: products, sums, quotients and square roots are correctly rounded; exponentials and the like are
+/// good to a few units in the last place.
+const CUDA_F32: Numerics = Numerics {
+    operand_unit: 0.0,
+    weight_unit: 0.0,
+    accumulate_unit: f32::EPSILON as f64 / 2.0,
+    value_unit: f32::EPSILON as f64 / 2.0,
+    function_unit: 8.0 * f32::EPSILON as f64,
+};
