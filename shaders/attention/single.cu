@@ -1,0 +1,585 @@
+// Attention of rows that are few of their sequence: a reply's next token.
+//
+// A block takes one row (x), up to eight query heads that share a key head (y), and one of as many shares of the row's positions as are
+// worth it (z; how many there are is decided here, so that a grid serves steps of all lengths). Its warps go over the share in blocks
+// of positions, each over others:
+//   1. scores: keys × queriesᵀ on matrix units (16 positions × 8 heads), keys straight from memory into their places of the operand;
+//   2. softmax against the largest score of the warp so far, which moves only when one exceeds it by GROWTH: shares are at most
+//      2^GROWTH then, which f16 holds;
+//   3. sums: valuesᵀ × shares (16 elements × 8 heads); pairs of positions are put together in registers.
+// Nothing passes through shared memory but the warps' sums at the end, and the next block of positions is on its way while one is worked on.
+// A key or a value is read once for all heads of its group. The last share of a row to finish puts all together.
+//
+// Precision: queries are rounded to f16 after a power of two that makes them fit. Keys are exact: those of int8 are multiplied as codes, and
+// the products scaled. Shares are rounded to f16, and what they are divided by is the sum of the rounded ones. Values of f16 are
+// exact, those of int8 are rounded to f16.
+//
+// Shapes: query rows × (heads · dim) f32, output likewise; pools: see CUDA.md. `partials`: for each row, run of heads and share, DIM + 2
+// floats of each head: sums, not yet divided, then the largest score and the sum of shares. `counters`: for each row and run, zero between launches.
+// Variants: DIM (64, 128, 256: the head's elements, filled up), WHOLE (dim is DIM), INT8, CAPPED.
+// Costs 2 · dim elements of cache per position and key head, read once; 16 · 2 · dim operations on the units for each.
+// Checked by the attention cases of conformance, and by benches/cuda/attention.py.
+
+#include "attention/params.cuh"
+#include "attention/units.cuh"
+
+#ifndef DIM
+#define DIM 128
+#define WHOLE 1
+#define INT8 0
+#endif
+
+// Warps of a block, as ops/attention.rs has them.
+#define WARPS (DIM > 128 ? 4 : 8)
+#define HEADS 8
+#define GROWTH 10.0f
+// Tiles of 16 positions in a block of positions.
+#define TILES (INT8 && DIM <= 128 ? 2 : 1)
+#define POSITIONS (16 * TILES)
+// Runs of 64 bytes of a key, of which a lane takes 16; runs of a value of which a lane takes VALUE_BYTES.
+#define ROW_BYTES (DIM * (INT8 ? 1 : 2))
+#define KEY_RUNS (ROW_BYTES / 64)
+#define VALUE_BYTES (ROW_BYTES / 8 < 16 ? 8 : 16)
+#define VALUE_RUNS (ROW_BYTES / 8 / VALUE_BYTES)
+#define VALUE_WORDS (VALUE_BYTES / 4)
+// Elements of a value that a lane takes of a run.
+#define VALUE_DIMS (VALUE_BYTES / (INT8 ? 1 : 2))
+// Whether the registers hold the next block's values while this one's are used.
+#define AHEAD (DIM <= 128)
+
+// Shares that can be put together.
+#define MOST_SHARES 64
+
+
+struct Keys {
+    uint4 of[TILES][2][KEY_RUNS];
+};
+
+struct Values {
+    u32 of[TILES][4][VALUE_RUNS][VALUE_WORDS];
+};
+
+// What a lane has looked up of one position of a block: which head vector of the pool, whether there is one, and the scales of key and
+// value (f16, the key's low).
+struct Place {
+    u32 vector;
+    u32 valid;
+    u32 scales;
+};
+
+// A share of the positions that a row sees, and the heads that look at them.
+struct Share {
+    const u32* pages;
+    u32 begin;
+    u32 end;
+    u32 kv_head;
+    u32 first_head;
+    u32 heads;
+};
+
+// What a warp has of its queries (columns 2t and 2t + 1 of a tile): the sums of elements, what scores are relative to, and the sum of
+// the lane's shares.
+struct Found {
+    float sums[DIM / 16][4];
+    float base[2];
+    float total[2];
+};
+
+__shared__ float warp_sums[WARPS][HEADS][DIM + 4];
+__shared__ float tops[MOST_SHARES][HEADS];
+__shared__ float totals[MOST_SHARES][HEADS];
+__shared__ u32 is_last;
+
+__device__ __forceinline__ uint4 load16(const u8* at, bool valid) {
+    uint4 x;
+    asm volatile("{.reg .pred p; setp.ne.u32 p, %5, 0; mov.u32 %0, 0; mov.u32 %1, 0; mov.u32 %2, 0; mov.u32 %3, 0;\n"
+                 "@p ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];}"
+                 : "=&r"(x.x), "=&r"(x.y), "=&r"(x.z), "=&r"(x.w)
+                 : "l"(at), "r"((u32)valid));
+    return x;
+}
+
+__device__ __forceinline__ uint2 load8(const u8* at, bool valid) {
+    uint2 x;
+    asm volatile("{.reg .pred p; setp.ne.u32 p, %3, 0; mov.u32 %0, 0; mov.u32 %1, 0;\n"
+                 "@p ld.global.L1::no_allocate.v2.u32 {%0, %1}, [%2];}"
+                 : "=&r"(x.x), "=&r"(x.y)
+                 : "l"(at), "r"((u32)valid));
+    return x;
+}
+
+// Whether a head vector has elements at this byte.
+__device__ __forceinline__ bool has(const Params& p, u32 byte) {
+    return WHOLE || byte < p.vector_bytes;
+}
+
+// The position of the block that is this lane's to look up.
+__device__ __forceinline__ Place look_up(const Params& p, const Share& share, u32 first, u32 lane) {
+    Place place;
+    u32 position = first + lane % POSITIONS;
+    place.valid = position >= share.begin && position < share.end;
+    place.vector = 0;
+    place.scales = 0;
+    if (place.valid) {
+        u32 page = share.pages[position / p.page_tokens];
+        place.vector = (page * p.kv_heads + share.kv_head) * p.page_tokens + position % p.page_tokens;
+    }
+    return place;
+}
+
+__device__ __forceinline__ void load_scales(const Params& p, Place& place) {
+    if (INT8 && place.valid) {
+        u32 key = __ldcg(p.key_scales + place.vector), value = __ldcg(p.value_scales + place.vector);
+        place.scales = key | value << 16;
+    }
+}
+
+// Keys of positions g and g + 8 of each tile: sixteen bytes of every 64.
+__device__ __forceinline__ void load_keys(const Params& p, Keys& keys, const Place& place, u32 lane) {
+#pragma unroll
+    for (u32 tile = 0; tile < TILES; tile++) {
+#pragma unroll
+        for (u32 half = 0; half < 2; half++) {
+            u32 from = 16 * tile + 8 * half + lane / 4;
+            u32 vector = __shfl_sync(~0u, place.vector, from);
+            bool valid = __shfl_sync(~0u, place.valid, from) != 0;
+            u32 byte = 16 * (lane % 4);
+            const u8* at = (const u8*)p.keys + (u64)vector * p.vector_bytes + byte;
+#pragma unroll
+            for (u32 run = 0; run < KEY_RUNS; run++) {
+                keys.of[tile][half][run] = load16(at + 64 * run, valid && has(p, byte + 64 * run));
+            }
+        }
+    }
+}
+
+// Values of positions 2t, 2t + 1, 2t + 8, 2t + 9 of each tile: what is the lane's of every eight times VALUE_BYTES.
+__device__ __forceinline__ void load_values(const Params& p, Values& values, const Place& place, u32 lane) {
+#pragma unroll
+    for (u32 tile = 0; tile < TILES; tile++) {
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) {
+            u32 from = 16 * tile + 2 * (lane % 4) + 8 * (k / 2) + k % 2;
+            u32 vector = __shfl_sync(~0u, place.vector, from);
+            bool valid = __shfl_sync(~0u, place.valid, from) != 0;
+            u32 byte = VALUE_BYTES * (lane / 4);
+            const u8* at = (const u8*)p.values + (u64)vector * p.vector_bytes + byte;
+#pragma unroll
+            for (u32 run = 0; run < VALUE_RUNS; run++) {
+                u32 offset = 8 * VALUE_BYTES * run;
+                bool there = valid && has(p, byte + offset);
+#if INT8 && DIM == 64
+                uint2 x = load8(at + offset, there);
+                values.of[tile][k][run][0] = x.x, values.of[tile][k][run][1] = x.y;
+#else
+                uint4 x = load16(at + offset, there);
+                values.of[tile][k][run][0] = x.x, values.of[tile][k][run][1] = x.y;
+                values.of[tile][k][run][2] = x.z, values.of[tile][k][run][3] = x.w;
+#endif
+            }
+        }
+    }
+}
+
+// The queries as the right-hand operand: column g, elements in the order in which keys are loaded. `factor` is what brings a product of
+// columns 2t and 2t + 1 to a score.
+__device__ __forceinline__ void load_queries(const Params& p, const Share& share, u32 row, u32 lane, u32 (&queries)[DIM / 8],
+                                             float (&factor)[2]) {
+    u32 column = lane / 4;
+    bool there = column < share.heads;
+    const float* query = p.query + (u64)row * p.query_stride + (share.first_head + (there ? column : 0)) * p.dim;
+    __align__(16) float x[DIM / 4];
+    u32 largest = 0;
+    // Elements of a run that are the lane's.
+    constexpr u32 OWN = INT8 ? 16 : 8;
+#pragma unroll
+    for (u32 i = 0; i < DIM / 4; i += 4) {
+        u32 d = i / OWN * 4 * OWN + OWN * (lane % 4) + i % OWN;
+        bool quad = there && (WHOLE || d < p.dim);
+        if (p.aligned) {
+            *(float4*)&x[i] = quad ? *(const float4*)(query + d) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        } else {
+#pragma unroll
+            for (u32 e = 0; e < 4; e++) {
+                x[i + e] = quad && (WHOLE || d + e < p.dim) ? query[d + e] : 0.0f;
+            }
+        }
+    }
+#pragma unroll
+    for (u32 i = 0; i < DIM / 4; i++) {
+        largest = max(largest, __float_as_uint(x[i]) & 0x7fffffffu);
+    }
+    largest = max(largest, __shfl_xor_sync(~0u, largest, 1));
+    largest = max(largest, __shfl_xor_sync(~0u, largest, 2));
+    float undone;
+    float by = fit_f16(largest, undone);
+#pragma unroll
+    for (u32 i = 0; i < DIM / 8; i++) {
+        queries[i] = pack_halves(x[2 * i] * by, x[2 * i + 1] * by);
+    }
+    undone = factor_of(p, undone);
+    factor[0] = __shfl_sync(~0u, undone, 8 * (lane % 4));
+    factor[1] = __shfl_sync(~0u, undone, 8 * (lane % 4) + 4);
+}
+
+// Keys × queriesᵀ of one tile: positions g (two) and g + 8 (two), heads 2t and 2t + 1.
+__device__ __forceinline__ void products(const Keys& keys, u32 tile, const u32 (&queries)[DIM / 8], float (&c)[4]) {
+    float even[4] = {}, odd[4] = {};
+#pragma unroll
+    for (u32 run = 0; run < KEY_RUNS; run++) {
+        uint4 low = keys.of[tile][0][run], high = keys.of[tile][1][run];
+#if INT8
+        const u32 l[4] = {low.x, low.y, low.z, low.w}, h[4] = {high.x, high.y, high.z, high.w};
+#pragma unroll
+        for (u32 word = 0; word < 4; word++) {
+            u32 a0, a1, a2, a3;
+            codes_to_halves(l[word], a0, a2);
+            codes_to_halves(h[word], a1, a3);
+            u32 q = 8 * run + 2 * word;
+            multiply(word % 2 == 0 ? even : odd, a0, a1, a2, a3, queries[q], queries[q + 1]);
+        }
+#else
+        multiply(even, low.x, high.x, low.y, high.y, queries[4 * run], queries[4 * run + 1]);
+        multiply(odd, low.z, high.z, low.w, high.w, queries[4 * run + 2], queries[4 * run + 3]);
+#endif
+    }
+#pragma unroll
+    for (u32 i = 0; i < 4; i++) {
+        c[i] = even[i] + odd[i];
+    }
+}
+
+// Makes `products` of a block into shares, in place.
+__device__ __forceinline__ void softmax(const Params& p, const Place& place, const float (&factor)[2], u32 lane, float (&c)[TILES][4],
+                                        Found& found) {
+    bool grown = false;
+#pragma unroll
+    for (u32 tile = 0; tile < TILES; tile++) {
+#pragma unroll
+        for (u32 half = 0; half < 2; half++) {
+            u32 from = 16 * tile + 8 * half + lane / 4;
+            bool valid = __shfl_sync(~0u, place.valid, from) != 0;
+            float by = INT8 ? half_value((u16)__shfl_sync(~0u, place.scales, from)) : 1.0f;
+#pragma unroll
+            for (u32 head = 0; head < 2; head++) {
+                float& s = c[tile][2 * half + head];
+                s = valid ? score_of(INT8 ? s * by : s, factor[head], p.softcap) : LOWEST;
+                grown |= s > found.base[head] + GROWTH;
+            }
+        }
+    }
+    if (__any_sync(~0u, grown)) {
+#pragma unroll
+        for (u32 head = 0; head < 2; head++) {
+            float top = found.base[head];
+#pragma unroll
+            for (u32 tile = 0; tile < TILES; tile++) {
+                top = fmaxf(top, fmaxf(c[tile][head], c[tile][2 + head]));
+            }
+            top = fmaxf(top, __shfl_xor_sync(~0u, top, 4));
+            top = fmaxf(top, __shfl_xor_sync(~0u, top, 8));
+            top = fmaxf(top, __shfl_xor_sync(~0u, top, 16));
+            float by = power2(found.base[head] - top);
+            found.base[head] = top;
+            found.total[head] *= by;
+#pragma unroll
+            for (u32 m = 0; m < DIM / 16; m++) {
+                found.sums[m][head] *= by;
+                found.sums[m][2 + head] *= by;
+            }
+        }
+    }
+#pragma unroll
+    for (u32 tile = 0; tile < TILES; tile++) {
+#pragma unroll
+        for (u32 i = 0; i < 4; i++) {
+            c[tile][i] = power2(c[tile][i] - found.base[i % 2]);
+        }
+    }
+}
+
+// sums += valuesᵀ × shares for one tile.
+__device__ __forceinline__ void add_values(const Values& values, const Place& place, u32 tile, u32 lane, const float (&c)[4], Found& found) {
+    u32 low = pack_halves(c[0], c[1]), high = pack_halves(c[2], c[3]);
+    // What is divided by is the sum of what is multiplied with.
+    found.total[0] += low_half(low) + low_half(high);
+    found.total[1] += high_half(low) + high_half(high);
+    u32 b0 = turned_over(low), b1 = turned_over(high);
+#if INT8
+    u32 scales[2];
+#pragma unroll
+    for (u32 half = 0; half < 2; half++) {
+        u32 from = 16 * tile + 8 * half + 2 * (lane % 4);
+        scales[half] = __byte_perm(__shfl_sync(~0u, place.scales, from), __shfl_sync(~0u, place.scales, from + 1), 0x7632);
+    }
+#endif
+#pragma unroll
+    for (u32 run = 0; run < VALUE_RUNS; run++) {
+#pragma unroll
+        for (u32 word = 0; word < VALUE_WORDS; word++) {
+            u32 v[4];
+#pragma unroll
+            for (u32 k = 0; k < 4; k++) {
+                v[k] = values.of[tile][k][run][word];
+            }
+#if INT8
+            // a[e][half]: element e of the word, of two neighbouring positions.
+            u32 a[4][2];
+#pragma unroll
+            for (u32 half = 0; half < 2; half++) {
+                u32 x = v[2 * half] ^ 0x80808080u, y = v[2 * half + 1] ^ 0x80808080u;
+                u32 first = __byte_perm(x, y, 0x5140), second = __byte_perm(x, y, 0x7362);
+                const u32 biased[4] = {__byte_perm(first, 0x64646464u, 0x4140), __byte_perm(first, 0x64646464u, 0x4342),
+                                       __byte_perm(second, 0x64646464u, 0x4140), __byte_perm(second, 0x64646464u, 0x4342)};
+#pragma unroll
+                for (u32 e = 0; e < 4; e++) {
+                    a[e][half] = times_halves(without_bias(biased[e]), scales[half]);
+                }
+            }
+            u32 m = 2 * (run * VALUE_WORDS + word);
+            multiply(found.sums[m], a[0][0], a[1][0], a[0][1], a[1][1], b0, b1);
+            multiply(found.sums[m + 1], a[2][0], a[3][0], a[2][1], a[3][1], b0, b1);
+#else
+            multiply(found.sums[run * VALUE_WORDS + word], __byte_perm(v[0], v[1], 0x5410), __byte_perm(v[0], v[1], 0x7632),
+                     __byte_perm(v[2], v[3], 0x5410), __byte_perm(v[2], v[3], 0x7632), b0, b1);
+#endif
+        }
+    }
+}
+
+// Goes over the warp's blocks of positions of a share.
+__device__ __forceinline__ void go_over(const Params& p, const Share& share, u32 first, u32 last, const u32 (&queries)[DIM / 8],
+                                        const float (&factor)[2], u32 lane, Place place, Found& found) {
+    Keys keys;
+    Values values;
+    load_scales(p, place);
+    load_keys(p, keys, place, lane);
+    if (AHEAD) {
+        load_values(p, values, place, lane);
+    }
+    for (u32 at = first; at < last; at += WARPS * POSITIONS) {
+        Place next = look_up(p, share, at + WARPS * POSITIONS, lane);
+        bool more = at + WARPS * POSITIONS < last;
+        float c[TILES][4];
+#pragma unroll
+        for (u32 tile = 0; tile < TILES; tile++) {
+            products(keys, tile, queries, c[tile]);
+        }
+        if (more) {
+            load_scales(p, next);
+            load_keys(p, keys, next, lane);
+        }
+        if (!AHEAD) {
+            load_values(p, values, place, lane);
+        }
+        softmax(p, place, factor, lane, c, found);
+#pragma unroll
+        for (u32 tile = 0; tile < TILES; tile++) {
+            add_values(values, place, tile, lane, c[tile], found);
+        }
+        if (AHEAD && more) {
+            load_values(p, values, next, lane);
+        }
+        place = next;
+    }
+}
+
+// Puts a warp's sums beside those of the others, brought to the largest score of all; afterwards `totals[0]` has the heads' sums of
+// shares, and `tops[0]` their largest scores.
+__device__ __forceinline__ void put_down(Found& found, u32 warp, u32 lane) {
+    u32 g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (u32 head = 0; head < 2; head++) {
+        float total = found.total[head];
+        total += __shfl_xor_sync(~0u, total, 4);
+        total += __shfl_xor_sync(~0u, total, 8);
+        total += __shfl_xor_sync(~0u, total, 16);
+        found.total[head] = total;
+        if (g == 0) {
+            tops[warp][2 * t + head] = found.base[head];
+        }
+    }
+    __syncthreads();
+#pragma unroll
+    for (u32 head = 0; head < 2; head++) {
+        u32 column = 2 * t + head;
+        float top = tops[0][column];
+#pragma unroll
+        for (u32 i = 1; i < WARPS; i++) {
+            top = fmaxf(top, tops[i][column]);
+        }
+        float by = power2(found.base[head] - top);
+        if (g == 0) {
+            totals[warp][column] = found.total[head] * by;
+        }
+        found.base[head] = top;
+#pragma unroll
+        for (u32 m = 0; m < DIM / 16; m++) {
+            // Elements 2m and 2m + 1 of the lane's.
+            u32 d = 2 * m / VALUE_DIMS * 8 * VALUE_DIMS + VALUE_DIMS * g + 2 * m % VALUE_DIMS;
+            *(float2*)&warp_sums[warp][column][d] = make_float2(found.sums[m][head] * by, found.sums[m][2 + head] * by);
+        }
+    }
+    __syncthreads();
+}
+
+// Adds up what the warps have put down: for the other shares at `own`, or as the result where that is null.
+__device__ __forceinline__ void leave(const Params& p, const Share& share, u32 row, float* own) {
+    for (u32 i = threadIdx.x; i < share.heads * DIM; i += blockDim.x) {
+        u32 head = i / DIM, d = i % DIM;
+        float sum = 0.0f, total = 0.0f, top = tops[0][head];
+#pragma unroll
+        for (u32 warp = 0; warp < WARPS; warp++) {
+            sum += warp_sums[warp][head][d];
+            total += totals[warp][head];
+            top = fmaxf(top, tops[warp][head]);
+        }
+        if (own != nullptr) {
+            float* out = own + head * (DIM + 2);
+            out[d] = sum;
+            if (d == 0) {
+                out[DIM] = top;
+                out[DIM + 1] = total;
+            }
+        } else if (WHOLE || d < p.dim) {
+            if (p.sinks != nullptr) {
+                float sink = p.sinks[share.first_head + head] * LOG2E;
+                float both = fmaxf(top, sink);
+                float by = power2(top - both);
+                sum *= by;
+                total = total * by + power2(sink - both);
+            }
+            p.output[((u64)row * p.heads + share.first_head + head) * p.dim + d] = sum / total;
+        }
+    }
+}
+
+// What the last share of a row to finish does: weighs and adds up what all have left.
+__device__ __forceinline__ void put_together(const Params& p, const Share& share, const float* partials, u32 shares, u32 row) {
+    u32 span = share.heads * (DIM + 2);
+    for (u32 i = threadIdx.x; i < shares * share.heads; i += blockDim.x) {
+        const float* left = partials + (u64)(i / share.heads) * span + i % share.heads * (DIM + 2);
+        tops[i / share.heads][i % share.heads] = __ldcg(left + DIM);
+        totals[i / share.heads][i % share.heads] = __ldcg(left + DIM + 1);
+    }
+    __syncthreads();
+    // A warp has some of the heads; what is divided by becomes part of the weights.
+    for (u32 head = threadIdx.x / 32; head < share.heads; head += WARPS) {
+        u32 lane = threadIdx.x % 32;
+        float top = p.sinks ? p.sinks[share.first_head + head] * LOG2E : LOWEST;
+        float sink = top;
+        for (u32 i = lane; i < shares; i += 32) {
+            top = fmaxf(top, tops[i][head]);
+        }
+        for (u32 distance = 16; distance > 0; distance /= 2) {
+            top = fmaxf(top, __shfl_xor_sync(~0u, top, distance));
+        }
+        float total = 0.0f;
+        for (u32 i = lane; i < shares; i += 32) {
+            float weight = power2(tops[i][head] - top);
+            tops[i][head] = weight;
+            total += weight * totals[i][head];
+        }
+        for (u32 distance = 16; distance > 0; distance /= 2) {
+            total += __shfl_xor_sync(~0u, total, distance);
+        }
+        total += p.sinks ? power2(sink - top) : 0.0f;
+        __syncwarp();
+        for (u32 i = lane; i < shares; i += 32) {
+            tops[i][head] /= total;
+        }
+    }
+    __syncthreads();
+    float* out = p.output + ((u64)row * p.heads + share.first_head) * p.dim;
+    for (u32 i = threadIdx.x; i < share.heads * (DIM / 2); i += blockDim.x) {
+        u32 head = i / (DIM / 2), d = 2 * (i % (DIM / 2));
+        const float* left = partials + head * (DIM + 2) + d;
+        float x = 0.0f, y = 0.0f;
+#pragma unroll 8
+        for (u32 from = 0; from < shares; from++) {
+            float2 part = __ldcg((const float2*)(left + (u64)from * span));
+            x += part.x * tops[from][head];
+            y += part.y * tops[from][head];
+        }
+        if (WHOLE || d < p.dim) {
+            out[head * p.dim + d] = x;
+        }
+        if (WHOLE || d + 1 < p.dim) {
+            out[head * p.dim + d + 1] = y;
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1) single(const __grid_constant__ Params p, const Step* step) {
+    u32 singles = step->singles;
+    if (blockIdx.x >= singles) {
+        pdl_wait();
+        return;
+    }
+    u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const u32* entry = step->attention + 4 * blockIdx.x;
+    u32 row = entry[0], position = entry[2];
+    Share share;
+    share.pages = step->attention + entry[1];
+    share.begin = position + 1 - min(position + 1, p.window);
+    share.end = position + 1;
+    share.kv_head = blockIdx.y / p.head_runs;
+    u32 first_of_run = blockIdx.y % p.head_runs * HEADS;
+    share.first_head = share.kv_head * p.group + first_of_run;
+    share.heads = min(HEADS, p.group - first_of_run);
+
+    // Blocks begin at multiples of POSITIONS, so that they keep to pages where pages do.
+    u32 from = share.begin / POSITIONS, blocks = (share.end + POSITIONS - 1) / POSITIONS - from;
+    u32 wanted = max(min(p.busy / (singles * gridDim.y), blocks / p.share_blocks), blocks * POSITIONS / 4096);
+    u32 shares = max(min(wanted, gridDim.z), 1);
+    u32 each = (blocks + shares - 1) / shares;
+    shares = (blocks + each - 1) / each;
+    if (blockIdx.z >= shares) {
+        pdl_wait();
+        return;
+    }
+    u32 first = (from + blockIdx.z * each + warp) * POSITIONS;
+    u32 last = min((from + (blockIdx.z + 1) * each) * POSITIONS, share.end);
+    Place place = look_up(p, share, first, lane);
+    if (first < last && place.valid) {
+        // What earlier steps wrote is on its way while the step's last kernel still runs.
+        const u8* key = (const u8*)p.keys + (u64)place.vector * p.vector_bytes;
+        const u8* value = (const u8*)p.values + (u64)place.vector * p.vector_bytes;
+        for (u32 byte = 128 * (lane / POSITIONS); byte < p.vector_bytes; byte += 128 * (32 / POSITIONS)) {
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(key + byte));
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(value + byte));
+        }
+    }
+    pdl_wait();
+    pdl_trigger();
+    Found found = {};
+    found.base[0] = found.base[1] = LOWEST;
+    if (first < last) {
+        u32 queries[DIM / 8];
+        float factor[2];
+        load_queries(p, share, row, lane, queries, factor);
+        go_over(p, share, first, last, queries, factor, lane, place, found);
+    }
+    put_down(found, warp, lane);
+
+    u32 task = blockIdx.x * gridDim.y + blockIdx.y;
+    float* partials = p.partials + (u64)task * gridDim.z * min(p.group, HEADS) * (DIM + 2);
+    float* own = shares > 1 ? partials + blockIdx.z * share.heads * (DIM + 2) : nullptr;
+    leave(p, share, row, own);
+    if (shares == 1) {
+        return;
+    }
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        is_last = atomicAdd(p.counters + task, 1) == shares - 1;
+    }
+    __syncthreads();
+    if (is_last) {
+        __threadfence();
+        put_together(p, share, partials, shares, row);
+        if (threadIdx.x == 0) {
+            p.counters[task] = 0;
+        }
+    }
+}

@@ -1,0 +1,460 @@
+// Attention of neighbouring rows of one sequence: prompts, whole or in pieces, behind what the cache already holds.
+//
+// A block takes QUERIES queries, which are 64, 32 or 16 rows times one, two, four or eight heads that share a key head (head_shift), and goes
+// over the positions that they see, KEYS at a time. Those come through shared memory, STAGES under way, gathered from their pages
+// sixteen bytes at a time. For each KEYS of them:
+//   1. scores: a warp has 16 or 32 of the queries, queries × keysᵀ on matrix units;
+//   2. softmax in f32 against the largest score of the row so far, which moves only when one exceeds it by GROWTH;
+//   3. sums += shares × values; shares go from the one product to the other in registers.
+// Pages of int8 arrive as codes, and are made f16 in shared memory.
+//
+// Precision: as in attention/single.cu.
+//
+// Shapes: query rows × (heads · dim) f32, output likewise; pools: see CUDA.md.
+// Variants: DIM (64, 128, 256: the head's elements, filled up), WHOLE (dim is DIM), INT8, CAPPED, QUERIES (128 and, where registers or shared memory are
+// few, 64 or 32).
+// Costs 4 · dim operations per query and position; the cache is read once per QUERIES.
+// Checked by the attention cases of conformance, and by benches/cuda/attention.py.
+
+#include "attention/params.cuh"
+#include "attention/units.cuh"
+
+#ifndef DIM
+#define DIM 128
+#define WHOLE 1
+#define INT8 0
+#define QUERIES 128
+#endif
+
+// As ops/attention.rs has them.
+#ifndef KEYS
+#define KEYS (DIM > 128 && QUERIES < 64 ? 16 : 32)
+#define STAGES (ARCH < 80 || DIM > 128 ? 2 : 3)
+#endif
+
+// Tiles of 16 queries that a warp has.
+#define TALL (QUERIES == 128 ? 2 : 1)
+#define WARPS (QUERIES / 16 / TALL)
+#define THREADS (32 * WARPS)
+#define GROWTH 10.0f
+// Granules are sixteen bytes: of a vector of f16, and of one as the cache has it.
+#define GRANULES (DIM / 8)
+#define STORED (INT8 ? DIM / 16 : DIM / 8)
+#define STAGE_BYTES (2 * KEYS * STORED * 16)
+#define QUERY_BYTES (QUERIES * DIM * 2)
+#define HALVES_BYTES (INT8 ? 2 * KEYS * DIM * 2 : 0)
+
+// Queries; with INT8 keys and values as f16; then the stages: keys, values.
+extern __shared__ __align__(128) u8 memory[];
+
+__shared__ float factors[QUERIES];
+// Rings of what is known of the positions under way: their head vectors (or NOWHERE), and the scales of keys and values.
+__shared__ u32 places[STAGES + 1][KEYS];
+__shared__ float key_factors[STAGES + 1][KEYS];
+__shared__ u16 value_factors[STAGES + 1][KEYS];
+#define NOWHERE 0xffffffffu
+
+struct Tile {
+    u32 first_row;
+    u32 rows;
+    const u32* pages;
+    // Of its first row.
+    u32 position;
+    // The positions that any of its rows sees.
+    u32 begin;
+    u32 end;
+    u32 kv_head;
+    u32 first_head;
+    u32 heads;
+};
+
+// What a lane has of its warp's queries: rows g and g + 8 of each tile of 16.
+struct Found {
+    float sums[TALL][DIM / 8][4];
+    float base[TALL][2];
+    float total[TALL][2];
+};
+
+__device__ __forceinline__ u32 shared_address(const void* at) {
+    return (u32)__cvta_generic_to_shared(at);
+}
+
+// Where a granule of a row lies: rows follow one another, and granules change places so that those of eight rows are in different banks.
+template <u32 ROW>
+__device__ __forceinline__ u32 place_of(u32 row, u32 granule) {
+    constexpr u32 MASK = ROW < 8 ? ROW - 1 : 7;
+    return 16 * (row * ROW + (granule ^ (ROW < 8 ? (row / (8 / ROW)) & MASK : row & MASK)));
+}
+
+__device__ __forceinline__ void copy16(u32 to, const u8* from, bool valid) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
+#else
+    uint4 x = valid ? *(const uint4*)from : make_uint4(0, 0, 0, 0);
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w) : "memory");
+#endif
+}
+
+__device__ __forceinline__ void end_of_stage() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits for the oldest stage under way.
+__device__ __forceinline__ void wait_for_stage() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2) : "memory");
+#endif
+}
+
+__device__ __forceinline__ void load_matrices(u32 (&x)[4], u32 at) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+__device__ __forceinline__ void load_turned(u32 (&x)[4], u32 at) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+// Looks up the positions of a block; the first threads have one each.
+__device__ __forceinline__ void look_up(const Params& p, const Tile& tile, u32 block) {
+    u32 i = threadIdx.x;
+    if (i >= KEYS) {
+        return;
+    }
+    u32 position = block * KEYS + i, slot = block % (STAGES + 1);
+    u32 vector = NOWHERE;
+    u16 key = 0, value = 0;
+    if (position >= tile.begin && position < tile.end) {
+        u32 page = tile.pages[position / p.page_tokens];
+        vector = (page * p.kv_heads + tile.kv_head) * p.page_tokens + position % p.page_tokens;
+        if (INT8) {
+            key = __ldcg(p.key_scales + vector);
+            value = __ldcg(p.value_scales + vector);
+        }
+    }
+    places[slot][i] = vector;
+    if (INT8) {
+        key_factors[slot][i] = half_value(key);
+        value_factors[slot][i] = value;
+    }
+}
+
+// Sends for the keys and values of a block.
+__device__ __forceinline__ void send_for(const Params& p, u32 block) {
+    u32 stage = shared_address(memory) + QUERY_BYTES + HALVES_BYTES + block % STAGES * STAGE_BYTES;
+#pragma unroll
+    for (u32 i = threadIdx.x; i < KEYS * STORED; i += THREADS) {
+        u32 key = i / STORED, granule = i % STORED;
+        u32 vector = places[block % (STAGES + 1)][key];
+        bool valid = vector != NOWHERE && (WHOLE || 16 * granule < p.vector_bytes);
+        u64 offset = valid ? (u64)vector * p.vector_bytes + 16 * granule : 0;
+        u32 to = stage + place_of<STORED>(key, granule);
+        copy16(to, (const u8*)p.keys + offset, valid);
+        copy16(to + STAGE_BYTES / 2, (const u8*)p.values + offset, valid);
+    }
+}
+
+// Makes the codes of a block f16: keys as they are, values times their scales.
+__device__ __forceinline__ void make_halves(u32 block) {
+    const u8* stage = memory + QUERY_BYTES + HALVES_BYTES + block % STAGES * STAGE_BYTES;
+#pragma unroll
+    for (u32 i = threadIdx.x; i < 2 * KEYS * STORED; i += THREADS) {
+        u32 is_value = i / (KEYS * STORED), key = i / STORED % KEYS, granule = i % STORED;
+        uint4 codes = *(const uint4*)(stage + is_value * (STAGE_BYTES / 2) + place_of<STORED>(key, granule));
+        uint4 low, high;
+        codes_to_halves(codes.x, low.x, low.y);
+        codes_to_halves(codes.y, low.z, low.w);
+        codes_to_halves(codes.z, high.x, high.y);
+        codes_to_halves(codes.w, high.z, high.w);
+        if (is_value) {
+            u32 scale = value_factors[block % (STAGES + 1)][key] * 0x10001u;
+            low.x = times_halves(low.x, scale), low.y = times_halves(low.y, scale);
+            low.z = times_halves(low.z, scale), low.w = times_halves(low.w, scale);
+            high.x = times_halves(high.x, scale), high.y = times_halves(high.y, scale);
+            high.z = times_halves(high.z, scale), high.w = times_halves(high.w, scale);
+        }
+        u8* halves = memory + QUERY_BYTES + is_value * (HALVES_BYTES / 2);
+        *(uint4*)(halves + place_of<GRANULES>(key, 2 * granule)) = low;
+        *(uint4*)(halves + place_of<GRANULES>(key, 2 * granule + 1)) = high;
+    }
+}
+
+// Row and head of a query, counted in the tile; where there is none, those of another.
+__device__ __forceinline__ u32 row_of(const Params& p, const Tile& tile, u32 query) {
+    return min(query >> p.head_shift, tile.rows - 1);
+}
+
+__device__ __forceinline__ u32 head_of(const Params& p, const Tile& tile, u32 query) {
+    return min(query & ((1u << p.head_shift) - 1), tile.heads - 1);
+}
+
+// Brings the queries into shared memory, each made to fit f16; `factors` take that back.
+__device__ __forceinline__ void load_queries(const Params& p, const Tile& tile) {
+    for (u32 i = threadIdx.x; i < QUERIES * GRANULES; i += THREADS) {
+        u32 query = i / GRANULES, granule = i % GRANULES, d = 8 * granule;
+        const float* from = p.query + (u64)(tile.first_row + row_of(p, tile, query)) * p.query_stride
+            + (tile.first_head + head_of(p, tile, query)) * p.dim + d;
+        __align__(16) float x[8] = {};
+        if (p.aligned) {
+            if (WHOLE || d < p.dim) {
+                *(float4*)x = *(const float4*)from;
+            }
+            if (WHOLE || d + 4 < p.dim) {
+                *(float4*)(x + 4) = *(const float4*)(from + 4);
+            }
+        } else {
+#pragma unroll
+            for (u32 e = 0; e < 8; e++) {
+                if (d + e < p.dim) {
+                    x[e] = from[e];
+                }
+            }
+        }
+        u32 largest = 0;
+#pragma unroll
+        for (u32 e = 0; e < 8; e++) {
+            largest = max(largest, __float_as_uint(x[e]) & 0x7fffffffu);
+        }
+#pragma unroll
+        for (u32 distance = GRANULES / 2; distance > 0; distance /= 2) {
+            largest = max(largest, __shfl_xor_sync(~0u, largest, distance));
+        }
+        float undone;
+        float by = fit_f16(largest, undone);
+        *(uint4*)(memory + place_of<GRANULES>(query, granule)) = make_uint4(
+            pack_halves(x[0] * by, x[1] * by), pack_halves(x[2] * by, x[3] * by), pack_halves(x[4] * by, x[5] * by),
+            pack_halves(x[6] * by, x[7] * by));
+        if (granule == 0) {
+            factors[query] = factor_of(p, undone);
+        }
+    }
+}
+
+// Queries × keysᵀ: 16 · TALL queries and KEYS positions.
+__device__ __forceinline__ void products(u32 keys, u32 first_query, u32 lane, float (&c)[TALL][KEYS / 8][4]) {
+    u32 queries = shared_address(memory);
+#pragma unroll
+    for (u32 k = 0; k < DIM / 16; k++) {
+        u32 a[TALL][4];
+#pragma unroll
+        for (u32 m = 0; m < TALL; m++) {
+            load_matrices(a[m], queries + place_of<GRANULES>(first_query + 16 * m + lane % 16, 2 * k + lane / 16));
+        }
+#pragma unroll
+        for (u32 n = 0; n < KEYS / 16; n++) {
+            u32 b[4];
+            load_matrices(b, keys + place_of<GRANULES>(16 * n + 8 * (lane / 16) + lane % 8, 2 * k + lane / 8 % 2));
+#pragma unroll
+            for (u32 m = 0; m < TALL; m++) {
+                multiply(c[m][2 * n], a[m][0], a[m][1], a[m][2], a[m][3], b[0], b[1]);
+                multiply(c[m][2 * n + 1], a[m][0], a[m][1], a[m][2], a[m][3], b[2], b[3]);
+            }
+        }
+    }
+}
+
+// Makes `products` scores, in units of log 2, and says whether one exceeds what its row's shares are relative to by more than GROWTH.
+// `positions` are those of rows g and g + 8; where not `all` are seen by all, those that are not get the lowest score.
+__device__ __forceinline__ bool scores(const Params& p, u32 block, bool all, const float (&by)[2], const u32 (&positions)[2], u32 lane,
+                                       const float (&base)[2], float (&c)[KEYS / 8][4]) {
+    bool grown = false;
+#pragma unroll
+    for (u32 n = 0; n < KEYS / 8; n++) {
+#pragma unroll
+        for (u32 i = 0; i < 4; i++) {
+            u32 key = 8 * n + 2 * (lane % 4) + i % 2;
+            float s = INT8 ? c[n][i] * key_factors[block % (STAGES + 1)][key] : c[n][i];
+            s = score_of(s, by[i / 2], p.softcap);
+            if (!all) {
+                u32 position = block * KEYS + key;
+                // Of what lies ahead the difference wraps around, and says nothing.
+                bool seen = position <= positions[i / 2] && positions[i / 2] - position < p.window;
+                s = seen ? s : LOWEST;
+            }
+            grown |= s > base[i / 2] + GROWTH;
+            c[n][i] = s;
+        }
+    }
+    return grown;
+}
+
+// Makes shares relative to the largest scores, whose sums and totals follow.
+__device__ __forceinline__ void rescale(Found& found, u32 m, const float (&c)[KEYS / 8][4]) {
+#pragma unroll
+    for (u32 half = 0; half < 2; half++) {
+        float top = found.base[m][half];
+#pragma unroll
+        for (u32 n = 0; n < KEYS / 8; n++) {
+            top = fmaxf(top, fmaxf(c[n][2 * half], c[n][2 * half + 1]));
+        }
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+        float by = power2(found.base[m][half] - top);
+        found.base[m][half] = top;
+        found.total[m][half] *= by;
+#pragma unroll
+        for (u32 n = 0; n < DIM / 8; n++) {
+            found.sums[m][n][2 * half] *= by;
+            found.sums[m][n][2 * half + 1] *= by;
+        }
+    }
+}
+
+// sums += shares × values, shares being what the scores stand for.
+__device__ __forceinline__ void add_values(u32 values, u32 lane, const float (&c)[TALL][KEYS / 8][4], Found& found) {
+#pragma unroll
+    for (u32 k = 0; k < KEYS / 16; k++) {
+        u32 a[TALL][4];
+#pragma unroll
+        for (u32 m = 0; m < TALL; m++) {
+#pragma unroll
+            for (u32 i = 0; i < 4; i++) {
+                const float (&s)[4] = c[m][2 * k + i / 2];
+                u32 half = i % 2;
+                float base = found.base[m][half];
+                a[m][i] = pack_halves(power2(s[2 * half] - base), power2(s[2 * half + 1] - base));
+                // What is divided by is the sum of what is multiplied with.
+                found.total[m][half] += low_half(a[m][i]) + high_half(a[m][i]);
+            }
+        }
+#pragma unroll
+        for (u32 n = 0; n < DIM / 16; n++) {
+            u32 b[4];
+            load_turned(b, values + place_of<GRANULES>(16 * k + lane % 16, 2 * n + lane / 16));
+#pragma unroll
+            for (u32 m = 0; m < TALL; m++) {
+                multiply(found.sums[m][2 * n], a[m][0], a[m][1], a[m][2], a[m][3], b[0], b[1]);
+                multiply(found.sums[m][2 * n + 1], a[m][0], a[m][1], a[m][2], a[m][3], b[2], b[3]);
+            }
+        }
+    }
+}
+
+// One block of positions for one warp.
+__device__ __forceinline__ void attend(const Params& p, const Tile& tile, u32 block, u32 warp, u32 lane, Found& found) {
+    u32 first_query = 16 * TALL * warp;
+    u32 keys = shared_address(memory) + QUERY_BYTES + (INT8 ? 0 : block % STAGES * STAGE_BYTES);
+    u32 values = keys + (INT8 ? HALVES_BYTES : STAGE_BYTES) / 2;
+    float c[TALL][KEYS / 8][4] = {};
+    products(keys, first_query, lane, c);
+    bool all = block * KEYS + KEYS - 1 <= tile.position && tile.end - 1 - block * KEYS < p.window;
+#pragma unroll
+    for (u32 m = 0; m < TALL; m++) {
+        u32 query = first_query + 16 * m + lane / 4;
+        const float by[2] = {factors[query], factors[query + 8]};
+        const u32 positions[2] = {tile.position + row_of(p, tile, query), tile.position + row_of(p, tile, query + 8)};
+        bool grown = all ? scores(p, block, true, by, positions, lane, found.base[m], c[m])
+                         : scores(p, block, false, by, positions, lane, found.base[m], c[m]);
+        if (__any_sync(~0u, grown)) {
+            rescale(found, m, c[m]);
+        }
+    }
+    add_values(values, lane, c, found);
+}
+
+// Divides the sums and writes them.
+__device__ __forceinline__ void write_out(const Params& p, const Tile& tile, u32 warp, u32 lane, Found& found) {
+#pragma unroll
+    for (u32 m = 0; m < TALL; m++) {
+#pragma unroll
+        for (u32 half = 0; half < 2; half++) {
+            u32 query = 16 * (TALL * warp + m) + 8 * half + lane / 4;
+            u32 row = query >> p.head_shift, head = query & ((1u << p.head_shift) - 1);
+            float total = found.total[m][half];
+            total += __shfl_xor_sync(~0u, total, 1);
+            total += __shfl_xor_sync(~0u, total, 2);
+            if (row >= tile.rows || head >= tile.heads) {
+                continue;
+            }
+            float by = 1.0f;
+            if (p.sinks != nullptr) {
+                float sink = p.sinks[tile.first_head + head] * LOG2E;
+                float top = fmaxf(sink, found.base[m][half]);
+                by = power2(found.base[m][half] - top);
+                total = total * by + power2(sink - top);
+            }
+            by /= total;
+            float* out = p.output + ((u64)(tile.first_row + row) * p.heads + tile.first_head + head) * p.dim;
+#pragma unroll
+            for (u32 n = 0; n < DIM / 8; n++) {
+                u32 d = 8 * n + 2 * (lane % 4);
+                float x = found.sums[m][n][2 * half] * by, y = found.sums[m][n][2 * half + 1] * by;
+                if (WHOLE) {
+                    *(float2*)(out + d) = make_float2(x, y);
+                } else {
+                    if (d < p.dim) {
+                        out[d] = x;
+                    }
+                    if (d + 1 < p.dim) {
+                        out[d + 1] = y;
+                    }
+                }
+            }
+        }
+    }
+}
+
+__device__ __forceinline__ bool find_tile(const Params& p, const Step* step, Tile& tile) {
+    const u32 lengths[3] = {step->tiles16, step->tiles32, step->tiles64};
+    u32 index = step->singles + (p.tiles > 0 ? lengths[0] : 0) + (p.tiles > 1 ? lengths[1] : 0) + blockIdx.y;
+    const u32* entry = step->attention + 4 * index;
+    if (blockIdx.y >= (p.tiles == 0 ? lengths[0] : p.tiles == 1 ? lengths[1] : lengths[2])) {
+        return false;
+    }
+    tile.first_row = entry[0];
+    tile.pages = step->attention + entry[1];
+    tile.position = entry[2];
+    tile.rows = entry[3];
+    tile.begin = tile.position + 1 - min(tile.position + 1, p.window);
+    tile.end = tile.position + tile.rows;
+    tile.kv_head = blockIdx.x / p.head_runs;
+    u32 first_of_run = blockIdx.x % p.head_runs << p.head_shift;
+    tile.first_head = tile.kv_head * p.group + first_of_run;
+    tile.heads = min(1u << p.head_shift, p.group - first_of_run);
+    return true;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 2) tile(const __grid_constant__ Params p, const Step* step) {
+    Tile tile;
+    bool there = find_tile(p, step, tile);
+    pdl_wait();
+    if (!there) {
+        return;
+    }
+    u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    u32 block = tile.begin / KEYS, end = (tile.end + KEYS - 1) / KEYS;
+    for (u32 i = 0; i < STAGES; i++) {
+        look_up(p, tile, block + i);
+    }
+    load_queries(p, tile);
+    __syncthreads();
+    for (u32 i = 0; i < STAGES - 1; i++) {
+        send_for(p, block + i);
+        end_of_stage();
+    }
+    Found found = {};
+    for (u32 m = 0; m < TALL; m++) {
+        found.base[m][0] = found.base[m][1] = LOWEST;
+    }
+    for (; block < end; block++) {
+        wait_for_stage();
+        __syncthreads();
+        send_for(p, block + STAGES - 1);
+        end_of_stage();
+        look_up(p, tile, block + STAGES);
+        if (INT8) {
+            make_halves(block);
+            __syncthreads();
+        }
+        attend(p, tile, block, warp, lane, found);
+    }
+    pdl_trigger();
+    write_out(p, tile, warp, lane, found);
+}
