@@ -64,11 +64,16 @@ impl fmt::Display for Module {
 }
 
 impl Module {
+    /// The text of its file.
+    pub(super) fn source(&self) -> Option<&'static str> {
+        let path = format!("{}.cu", self.file);
+        CUDA_SOURCES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
+    }
+
     /// Compiles it to a cubin.
     pub(super) fn compile(&self, nvrtc: &Nvrtc, target: Target) -> Result<Vec<u8>, String> {
         let path = format!("{}.cu", self.file);
-        let source = CUDA_SOURCES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text);
-        let source = source.ok_or_else(|| format!("there is no source shaders/{path}"))?;
+        let source = self.source().ok_or_else(|| format!("there is no source shaders/{path}"))?;
         let headers = CUDA_SOURCES.iter().filter(|(name, _)| name.ends_with(".cuh"));
         let headers = headers.copied().collect::<Vec<_>>();
         let mut options = vec![

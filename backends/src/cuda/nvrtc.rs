@@ -47,8 +47,9 @@ pub(super) struct Nvrtc {
     pub(super) version: (u32, u32),
     /// Architectures that it compiles for, such as 90, ascending.
     pub(super) architectures: Vec<u32>,
-    /// Keeps the functions where they are.
+    /// Keep the functions where they are.
     _library: Library,
+    _builtins: Option<Library>,
 }
 
 impl fmt::Debug for Nvrtc {
@@ -101,7 +102,12 @@ impl Nvrtc {
             (calls.archs)(found.as_mut_ptr());
             found.into_iter().map(|arch| arch as u32).collect()
         };
-        Ok(Self { calls, version: (major as u32, minor as u32), architectures, _library: library })
+        let version = (major as u32, minor as u32);
+        let builtins = path.with_file_name(builtins(version));
+        // It looks for these by their name alone, and finds them where they are loaded already.
+        // SAFETY: a library of constants.
+        let builtins = unsafe { Library::new(builtins) }.ok();
+        Ok(Self { calls, version, architectures, _library: library, _builtins: builtins })
     }
 
     /// Compiles a source, whose includes are found by name in `headers`, to a cubin.
@@ -216,6 +222,15 @@ fn names(major: u32) -> Vec<String> {
         vec![format!("nvrtc64_{major}0_0.dll")]
     } else {
         vec![format!("libnvrtc.so.{major}")]
+    }
+}
+
+/// The name of the library beside it that it needs.
+fn builtins((major, minor): (u32, u32)) -> String {
+    if cfg!(windows) {
+        format!("nvrtc-builtins64_{major}{minor}.dll")
+    } else {
+        format!("libnvrtc-builtins.so.{major}.{minor}")
     }
 }
 
