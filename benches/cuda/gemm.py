@@ -35,7 +35,7 @@ def operands(kind, m, n, k):
         x_scales = torch.rand(m, device="cuda") * 0.02 + 0.001
         w_scales = torch.rand(n, device="cuda") * 0.02 + 0.001
         return x, w, x_scales, w_scales, x_part.double() * x_scales.double()[:, None], w_part.double() * w_scales.double()[:, None]
-    dtype = torch.float16 if kind == "f16" else torch.bfloat16
+    dtype = torch.float16
     x, x_part = padded(m, k, dtype, 128)
     w, w_part = padded(n, k, dtype, 128)
     x_part.copy_(torch.randn(m, k, device="cuda"))
@@ -70,16 +70,16 @@ def check_one(variant, kind, m, n, k, extras):
 def variants_to_check(kind):
     yield Tiles(kind)
     yield Tiles(kind, tile_features=128, stages=6)
-    yield Split(kind, 64, 128, 6, 4)
-    yield Split(kind, 128, 128, 4, 2)
+    yield Split(kind, 64, 128, 4, 4)
+    yield Split(kind, 128, 128, 3, 2)
     yield Split(kind, 128, 256, 4, 1)
-    yield Split(kind, 256, 64, 4, 8)
-    yield Split(kind, 64, 64, 8, 8)
+    yield Split(kind, 256, 128, 4, 8)
+    yield Split(kind, 64, 64, 6, 8)
 
 
 def check():
     sound = True
-    for kind in ["int8", "f16", "bf16"]:
+    for kind in ["int8", "f16"]:
         for variant in variants_to_check(kind):
             for m, n, k, extras in [(1, 64, 64, False), (3, 130, 200, True), (17, 257, 1000, True), (200, 1023, 328, False),
                                     (300, 512, 4096, True), (1025, 1544, 700, True)]:
@@ -127,19 +127,25 @@ def table_one(kind, m, n, k, variants):
     print(f"{kind} M {m:5} N {n:5} K {k:5}: x{best / f16:4.2f} | " + " | ".join(parts), flush=True)
 
 
+def splits(kind, m):
+    """What is worth comparing for few rows: rows and features of a tile, stages, blocks that share its K."""
+    if m <= 64:
+        shapes = [(64, 128, 4, 1), (64, 128, 4, 2), (64, 128, 4, 4), (64, 64, 6, 1), (64, 64, 6, 2), (64, 256, 5, 2), (64, 256, 2, 2), (64, 256, 2, 4)]
+    elif m <= 128:
+        shapes = [(128, 128, 3, 1), (128, 128, 3, 2), (128, 128, 3, 4), (128, 64, 4, 1), (128, 64, 4, 2), (128, 256, 4, 1), (128, 256, 4, 2)]
+    else:
+        shapes = [(128, 128, 3, 1), (128, 128, 3, 2), (128, 256, 4, 1), (128, 256, 4, 2), (256, 128, 4, 1), (256, 128, 4, 2), (256, 64, 5, 2)]
+    return [Split(kind, *shape) for shape in shapes]
+
+
 def table(kind):
     print(torch.cuda.get_device_name(0))
     for n, k in SHAPES:
         for m in [2048, 4096, 8192]:
-            table_one(kind, m, n, k, [Tiles(kind)] + ([Tiles(kind, 128, 6), Tiles(kind, group=4), Tiles(kind, group=16)] if m == 2048 else []))
+            table_one(kind, m, n, k, [Tiles(kind)])
     for n, k in SHAPES:
         for m in [16, 64, 128, 256, 512, 1024]:
-            few = [(64, 128, 6, 4), (64, 128, 6, 2), (64, 64, 8, 4), (64, 256, 4, 4)] if m <= 64 else [
-                (128, 128, 6, 4), (128, 128, 6, 2), (128, 256, 4, 2), (128, 256, 4, 4), (128, 64, 8, 2)]
-            if m == 256:
-                few += [(256, 128, 4, 2), (256, 128, 4, 4), (256, 64, 5, 2)]
-            variants = [Split(kind, *v) for v in few] if m <= 512 else []
-            table_one(kind, m, n, k, variants + ([Tiles(kind), Tiles(kind, 128, 6)] if m >= 256 else []))
+            table_one(kind, m, n, k, (splits(kind, m) if m <= 512 else []) + ([Tiles(kind), Tiles(kind, 128, 6)] if m >= 512 else []))
 
 
 if __name__ == "__main__":

@@ -128,6 +128,10 @@ class Kernel:
     """An entry of a compiled file."""
 
     def __init__(self, name, entry, arch, **defines):
+        import torch
+
+        # The driver's calls below are about the context that torch makes when it is first needed.
+        torch.zeros(1, device="cuda")
         self.module = ctypes.c_void_p()
         self.function = ctypes.c_void_p()
         driver("cuModuleLoadData", ctypes.byref(self.module), compile(name, arch, **defines))

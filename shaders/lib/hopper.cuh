@@ -34,14 +34,14 @@ __device__ __forceinline__ void barrier_arrive_at(u32 barrier, u32 block) {
     asm volatile(
         "{\n.reg .b32 there;\n"
         "mapa.shared::cluster.u32 there, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}\n" ::"r"(barrier), "r"(block) : "memory");
+        "mbarrier.arrive.shared::cluster.b64 _, [there];\n}\n" ::"r"(barrier), "r"(block) : "memory");
 }
 
 __device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
     asm volatile(
         "{\n.reg .pred done;\n"
         "again:\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
         "@!done bra again;\n}\n" ::"r"(barrier), "r"(parity) : "memory");
 }
 
@@ -162,6 +162,3 @@ WGMMA(product_i8, "m64n64k32.s32.s8.s8", "", i32, "+r", 32, 32, 33, 34)
 WGMMA(product_f16, "m64n256k16.f32.f16.f16", ", 1, 1, 0, 0", float, "+f", 128, 128, 129, 130)
 WGMMA(product_f16, "m64n128k16.f32.f16.f16", ", 1, 1, 0, 0", float, "+f", 64, 64, 65, 66)
 WGMMA(product_f16, "m64n64k16.f32.f16.f16", ", 1, 1, 0, 0", float, "+f", 32, 32, 33, 34)
-WGMMA(product_bf16, "m64n256k16.f32.bf16.bf16", ", 1, 1, 0, 0", float, "+f", 128, 128, 129, 130)
-WGMMA(product_bf16, "m64n128k16.f32.bf16.bf16", ", 1, 1, 0, 0", float, "+f", 64, 64, 65, 66)
-WGMMA(product_bf16, "m64n64k16.f32.bf16.bf16", ", 1, 1, 0, 0", float, "+f", 32, 32, 33, 34)

@@ -7,7 +7,7 @@
 
 // `ProductParams` of backends/src/cuda/ops/linear/params.rs has the same fields.
 struct Product {
-    // Weights: codes of a feature are `row_bytes` apart, its scales `row_scales` (in int4, pairs; w8a8 has one f32 each).
+    // Weights: codes of neighbouring features are `row_bytes` apart, their scales `row_scales` bytes; w8a8 has one f32 each.
     const u8* codes;
     const u8* scales;
     // Activations, from the first column on: f32 rows, or rows of 16-bit numbers or codes that an earlier launch made.
@@ -60,23 +60,6 @@ __device__ __forceinline__ bool in_groups_of(const Product& p, u32 count) {
     u32 strides = p.features | p.y_stride | (p.residual ? p.residual_stride : 0);
     u64 addresses = reinterpret_cast<u64>(p.y) | reinterpret_cast<u64>(p.residual) | reinterpret_cast<u64>(p.bias);
     return (strides & (count - 1)) == 0 && (addresses & (4 * count - 1)) == 0;
-}
-
-// Writes two neighbouring results; only where `in_groups_of(p, 2)`.
-__device__ __forceinline__ void finish_two(const Product& p, u32 row, u32 feature, float2 sum) {
-    if (p.bias) {
-        float2 bias = *reinterpret_cast<const float2*>(p.bias + feature);
-        sum.x += bias.x;
-        sum.y += bias.y;
-    }
-    sum.x *= p.factor;
-    sum.y *= p.factor;
-    if (p.residual) {
-        float2 add = *reinterpret_cast<const float2*>(p.residual + static_cast<u64>(row) * p.residual_stride + feature);
-        sum.x += add.x;
-        sum.y += add.y;
-    }
-    *reinterpret_cast<float2*>(p.y + static_cast<u64>(row) * p.y_stride + feature) = sum;
 }
 
 // Writes four neighbouring results; only where `in_groups_of(p, 4)`.

@@ -7,7 +7,7 @@
 // in shared memory: each block adds up some rows of the tile, in the order of the blocks, and writes them. The first
 // stages of weights are asked for before the launch waits for the one before it.
 //
-// Variants: KIND (0 int8, 1 f16, 2 bf16), TILE_ROWS (64, 128, 192, 256: a warpgroup each 64), TILE_FEATURES (64, 128, 256), STAGES.
+// Variants: KIND (0 int8, 1 f16), TILE_ROWS (64, 128, 192, 256: a warpgroup each 64), TILE_FEATURES (64, 128, 256), STAGES.
 // Launch: 128 + 2 · TILE_ROWS threads, clusters of `split` blocks (1, 2, 4, 8), grid [split · tiles down · tiles across] with tiles
 // one below another next to each other, shared memory the larger of the ring's and the sums' plus 1,024 bytes.
 // Cost: weights are read once for each TILE_ROWS rows; 2 · rows · features · K operations.

@@ -1,5 +1,5 @@
-// Products with many rows on sm_90a: y = factor · (x · wᵀ + bias) + residual for int8 codes (sums in int32, exact), f16 or bf16
-// (sums in f32).
+// Products with many rows on sm_90a: y = factor · (x · wᵀ + bias) + residual for int8 codes (sums in int32, exact) or f16 (sums in
+// f32).
 //
 // Layout: x and w are rows of bytes, K fastest, read through tensor maps of boxes of 128 bytes × 64 rows (x: TILE_ROWS rows, w: half of
 // TILE_FEATURES). What lies outside them counts as zero, so neither rows nor columns need to fill a tile. Codes of w8a8 have a scale
@@ -10,7 +10,7 @@
 // stage's products always under way. Nothing binds the two together but the stages, so one's results are written while
 // the other multiplies. Tiles are taken in groups of GROUP clusters along the rows, so that what is read again is still in L2.
 //
-// Variants: KIND (0 int8, 1 f16, 2 bf16), TILE_FEATURES (256, 128), STAGES.
+// Variants: KIND (0 int8, 1 f16), TILE_FEATURES (256, 128), STAGES.
 // Launch: 384 threads, clusters of 2, at most as many blocks as multiprocessors, shared memory SHARED_BYTES.
 // Cost: 2 · rows · features · K operations; each tile reads (128 + 256 / 2) · K bytes from L2 and writes 128 · 256 f32.
 #include "linear/wgmma.cuh"
@@ -75,42 +75,66 @@ __device__ __forceinline__ void load(const Params& p, const Tiles& tiles, u32 st
     }
 }
 
+// Features, in eights, whose operands of the ending are asked for at once: what is read must not wait for what was written before it.
+#define EIGHTS 8
+
+// Two neighbouring numbers, the second of which may not be there.
+__device__ __forceinline__ float2 two_of(const float* from, bool pairs, bool both) {
+    return pairs ? *reinterpret_cast<const float2*>(from) : make_float2(from[0], both ? from[1] : 0.0f);
+}
+
 // Writes a warpgroup's 64 rows. A thread holds two neighbouring features of two rows in each eight features.
 __device__ __forceinline__ void write(const Product& p, const Sum (&sums)[SUMS], u32 row, u32 feature, u32 rows, bool pairs) {
     u32 lane = threadIdx.x % 32;
     row += threadIdx.x / 32 % 4 * 16 + lane / 4;
     feature += lane % 4 * 2;
+    const bool inside[2] = {row < rows, row + 8 < rows};
+    float* y = p.y + static_cast<u64>(row) * p.y_stride;
+    const float* residual = p.residual ? p.residual + static_cast<u64>(row) * p.residual_stride : nullptr;
     float x_scale[2] = {1.0f, 1.0f};
 #if KIND == 0
-    x_scale[0] = row < rows ? p.x_scales[row] : 0.0f;
-    x_scale[1] = row + 8 < rows ? p.x_scales[row + 8] : 0.0f;
-    const float* w_scales = reinterpret_cast<const float*>(p.scales);
+    x_scale[0] = inside[0] ? p.x_scales[row] : 0.0f;
+    x_scale[1] = inside[1] ? p.x_scales[row + 8] : 0.0f;
 #endif
 #pragma unroll
-    for (u32 eight = 0; eight < TILE_FEATURES / 8; eight++) {
-        u32 at = feature + 8 * eight;
-        if (at >= p.features) {
-            continue;
-        }
-        bool both = at + 1 < p.features;
-        float w_scale[2] = {1.0f, 1.0f};
+    for (u32 first = 0; first < TILE_FEATURES / 8; first += EIGHTS) {
+        float2 scale[EIGHTS], bias[EIGHTS], add[EIGHTS][2];
+#pragma unroll
+        for (u32 i = 0; i < EIGHTS; i++) {
+            u32 at = feature + 8 * (first + i);
+            bool there = at < p.features, both = at + 1 < p.features;
+            scale[i] = make_float2(1.0f, 1.0f);
 #if KIND == 0
-        w_scale[0] = w_scales[at];
-        w_scale[1] = both ? w_scales[at + 1] : 0.0f;
+            scale[i] = there ? two_of(reinterpret_cast<const float*>(p.scales) + at, pairs, both) : scale[i];
 #endif
+            bias[i] = p.bias && there ? two_of(p.bias + at, pairs, both) : make_float2(0.0f, 0.0f);
 #pragma unroll
-        for (u32 half = 0; half < 2; half++) {
-            if (row + 8 * half >= rows) {
-                continue;
+            for (u32 half = 0; half < 2; half++) {
+                add[i][half] = make_float2(0.0f, 0.0f);
+                if (residual && there && inside[half]) {
+                    add[i][half] = two_of(residual + half * 8 * p.residual_stride + at, pairs, both);
+                }
             }
-            float first = worth(sums[4 * eight + 2 * half], x_scale[half], w_scale[0]);
-            float second = worth(sums[4 * eight + 2 * half + 1], x_scale[half], w_scale[1]);
-            if (pairs) {
-                finish_two(p, row + 8 * half, at, make_float2(first, second));
-            } else {
-                finish(p, row + 8 * half, at, first);
-                if (both) {
-                    finish(p, row + 8 * half, at + 1, second);
+        }
+#pragma unroll
+        for (u32 i = 0; i < EIGHTS; i++) {
+            u32 at = feature + 8 * (first + i);
+#pragma unroll
+            for (u32 half = 0; half < 2; half++) {
+                u32 sum = 4 * (first + i) + 2 * half;
+                float2 out;
+                out.x = (worth(sums[sum], x_scale[half], scale[i].x) + bias[i].x) * p.factor + add[i][half].x;
+                out.y = (worth(sums[sum + 1], x_scale[half], scale[i].y) + bias[i].y) * p.factor + add[i][half].y;
+                float* to = y + half * 8 * p.y_stride + at;
+                if (at < p.features && inside[half]) {
+                    if (pairs) {
+                        *reinterpret_cast<float2*>(to) = out;
+                    } else {
+                        to[0] = out.x;
+                        if (at + 1 < p.features) {
+                            to[1] = out.y;
+                        }
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@
 #include "lib/hopper.cuh"
 #include "linear/product.cuh"
 
-// KIND of operands: 0 int8, 1 f16, 2 bf16.
+// KIND of operands: 0 int8, 1 f16.
 #if KIND == 0
 typedef i32 Sum;
 #else
@@ -29,10 +29,8 @@ template <int COUNT> __device__ __forceinline__ void stage_products(Sum (&sums)[
     for (u32 k = 0; k < STAGE_K / 32; k++) {
 #if KIND == 0
         product_i8(sums, a + 2 * k, b + 2 * k, keep || k > 0);
-#elif KIND == 1
-        product_f16(sums, a + 2 * k, b + 2 * k, keep || k > 0);
 #else
-        product_bf16(sums, a + 2 * k, b + 2 * k, keep || k > 0);
+        product_f16(sums, a + 2 * k, b + 2 * k, keep || k > 0);
 #endif
     }
     products_commit();
