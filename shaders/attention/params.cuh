@@ -16,7 +16,7 @@ struct Params {
     // One for each query head, or null.
     const float* sinks;
     float* output;
-    // What the shares of a row leave for the last of them, and how many have; only attention/single uses them.
+    // What the shares of a row or tile leave for the last of them, and how many have.
     float* partials;
     u32* counters;
     // Floats from one row of the query to the next.
@@ -37,11 +37,14 @@ struct Params {
     // attention/tile: 2^head_shift query heads in a run; which list of tiles: 0, 1, 2 for those of 16, 32, 64 rows.
     u32 head_shift;
     u32 tiles;
-    // attention/single: blocks that keep the device busy, and blocks of positions that are worth a share.
+    // Blocks of positions that are worth a share. attention/single: those that are worth one beyond a cluster, and blocks that keep the device
+    // busy.
     u32 busy;
     u32 share_blocks;
+    u32 cluster_blocks;
     // Whether the query's rows and heads begin at multiples of four floats.
     u32 aligned;
+    u32 padding;
 };
 
 // Less than any score, and such that differences of it are finite.

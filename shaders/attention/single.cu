@@ -1,20 +1,23 @@
 // Attention of rows that are few of their sequence: a reply's next token.
 //
-// A block takes one row (x), up to eight query heads that share a key head (y), and one of as many shares of the row's positions as are
-// worth it (z; how many there are is decided here, so that a grid serves steps of all lengths). Its warps go over the share in blocks
-// of positions, each over others:
+// A block takes one of as many shares of a row's positions as are worth it (x; how many there are is decided here, so that a grid
+// serves steps of all lengths), up to eight query heads that share a key head (y), and one row (z). Its warps go over the share in
+// blocks of positions, each over others:
 //   1. scores: keys × queriesᵀ on matrix units (16 positions × 8 heads), keys straight from memory into their places of the operand;
 //   2. softmax against the largest score of the warp so far, which moves only when one exceeds it by GROWTH: shares are at most
 //      2^GROWTH then, which f16 holds;
 //   3. sums: valuesᵀ × shares (16 elements × 8 heads); pairs of positions are put together in registers.
-// Nothing passes through shared memory but the warps' sums at the end, and the next block of positions is on its way while one is worked on.
-// A key or a value is read once for all heads of its group. The last share of a row to finish puts all together.
+// Nothing passes through shared memory but the warps' sums at the end; the next block of positions is on its way while one is worked on,
+// and so is what page the one after it is in. A key or a value is read once for all heads of its group.
+//
+// The shares of a cluster of blocks are put together through shared memory, which is fast; where there are more clusters to a row, or none
+// (below sm_90), what they leave goes through memory, and the last to finish puts it together.
 //
 // Precision: queries are rounded to f16 after a power of two that makes them fit. Keys are exact: those of int8 are multiplied as codes, and
 // the products scaled. Shares are rounded to f16, and what they are divided by is the sum of the rounded ones. Values of f16 are
 // exact, those of int8 are rounded to f16.
 //
-// Shapes: query rows × (heads · dim) f32, output likewise; pools: see CUDA.md. `partials`: for each row, run of heads and share, DIM + 2
+// Shapes: query rows × (heads · dim) f32, output likewise; pools: see CUDA.md. `partials`: for each row, run of heads and cluster, DIM + 2
 // floats of each head: sums, not yet divided, then the largest score and the sum of shares. `counters`: for each row and run, zero between launches.
 // Variants: DIM (64, 128, 256: the head's elements, filled up), WHOLE (dim is DIM), INT8, CAPPED.
 // Costs 2 · dim elements of cache per position and key head, read once; 16 · 2 · dim operations on the units for each.
@@ -30,7 +33,10 @@
 #endif
 
 // Warps of a block, as ops/attention.rs has them.
+#ifndef WARPS
 #define WARPS (DIM > 128 ? 4 : 8)
+#define RESIDENT 1
+#endif
 #define HEADS 8
 #define GROWTH 10.0f
 // Tiles of 16 positions in a block of positions.
@@ -47,8 +53,8 @@
 // Whether the registers hold the next block's values while this one's are used.
 #define AHEAD (DIM <= 128)
 
-// Shares that can be put together.
-#define MOST_SHARES 64
+// Clusters whose shares can be put together.
+#define MOST_CLUSTERS 64
 
 
 struct Keys {
@@ -59,13 +65,14 @@ struct Values {
     u32 of[TILES][4][VALUE_RUNS][VALUE_WORDS];
 };
 
-// What a lane has looked up of one position of a block: which head vector of the pool, whether there is one, and the scales of key and
-// value (f16, the key's low).
+// What a lane knows of one position of a block: the head vector of the pool (or NOWHERE), and the scales of key and value (f16).
 struct Place {
     u32 vector;
-    u32 valid;
-    u32 scales;
+    u32 key_scale;
+    u32 value_scale;
 };
+
+#define NOWHERE 0xffffffffu
 
 // A share of the positions that a row sees, and the heads that look at them.
 struct Share {
@@ -86,8 +93,11 @@ struct Found {
 };
 
 __shared__ float warp_sums[WARPS][HEADS][DIM + 4];
-__shared__ float tops[MOST_SHARES][HEADS];
-__shared__ float totals[MOST_SHARES][HEADS];
+__shared__ float tops[MOST_CLUSTERS][HEADS];
+__shared__ float totals[MOST_CLUSTERS][HEADS];
+// What the block's warps have found together; the sums are those of the first warp.
+__shared__ float block_tops[HEADS];
+__shared__ float block_totals[HEADS];
 __shared__ u32 is_last;
 
 __device__ __forceinline__ uint4 load16(const u8* at, bool valid) {
@@ -113,24 +123,39 @@ __device__ __forceinline__ bool has(const Params& p, u32 byte) {
     return WHOLE || byte < p.vector_bytes;
 }
 
-// The position of the block that is this lane's to look up.
-__device__ __forceinline__ Place look_up(const Params& p, const Share& share, u32 first, u32 lane) {
-    Place place;
+// The page of the position that is this lane's to look up, of the block of positions at `first`. It is not waited for.
+__device__ __forceinline__ u32 load_page(const Params& p, const Share& share, u32 first, u32 lane) {
     u32 position = first + lane % POSITIONS;
-    place.valid = position >= share.begin && position < share.end;
-    place.vector = 0;
-    place.scales = 0;
-    if (place.valid) {
-        u32 page = share.pages[position / p.page_tokens];
-        place.vector = (page * p.kv_heads + share.kv_head) * p.page_tokens + position % p.page_tokens;
+    bool valid = position >= share.begin && position < share.end;
+    u32 page;
+    asm volatile("{.reg .pred p; setp.ne.u32 p, %2, 0; mov.u32 %0, 0xffffffff; @p ld.global.u32 %0, [%1];}"
+                 : "=&r"(page)
+                 : "l"(share.pages + (valid ? position / p.page_tokens : 0)), "r"((u32)valid));
+    return page;
+}
+
+__device__ __forceinline__ Place place_in(const Params& p, const Share& share, u32 page, u32 first, u32 lane) {
+    u32 within = (first + lane % POSITIONS) % p.page_tokens;
+    Place place = {NOWHERE, 0, 0};
+    if (page != NOWHERE) {
+        place.vector = (page * p.kv_heads + share.kv_head) * p.page_tokens + within;
     }
     return place;
 }
 
+__device__ __forceinline__ u32 load_scale(const u16* scales, u32 vector) {
+    u32 scale;
+    asm volatile("{.reg .pred p; .reg .u16 x; setp.ne.u32 p, %2, 0; mov.u16 x, 0; @p ld.global.u16 x, [%1]; cvt.u32.u16 %0, x;}"
+                 : "=r"(scale)
+                 : "l"(scales + (vector == NOWHERE ? 0 : vector)), "r"((u32)(vector != NOWHERE)));
+    return scale;
+}
+
+// They are not waited for.
 __device__ __forceinline__ void load_scales(const Params& p, Place& place) {
-    if (INT8 && place.valid) {
-        u32 key = __ldcg(p.key_scales + place.vector), value = __ldcg(p.value_scales + place.vector);
-        place.scales = key | value << 16;
+    if (INT8) {
+        place.key_scale = load_scale(p.key_scales, place.vector);
+        place.value_scale = load_scale(p.value_scales, place.vector);
     }
 }
 
@@ -142,9 +167,9 @@ __device__ __forceinline__ void load_keys(const Params& p, Keys& keys, const Pla
         for (u32 half = 0; half < 2; half++) {
             u32 from = 16 * tile + 8 * half + lane / 4;
             u32 vector = __shfl_sync(~0u, place.vector, from);
-            bool valid = __shfl_sync(~0u, place.valid, from) != 0;
+            bool valid = vector != NOWHERE;
             u32 byte = 16 * (lane % 4);
-            const u8* at = (const u8*)p.keys + (u64)vector * p.vector_bytes + byte;
+            const u8* at = (const u8*)p.keys + (u64)(valid ? vector : 0) * p.vector_bytes + byte;
 #pragma unroll
             for (u32 run = 0; run < KEY_RUNS; run++) {
                 keys.of[tile][half][run] = load16(at + 64 * run, valid && has(p, byte + 64 * run));
@@ -161,9 +186,9 @@ __device__ __forceinline__ void load_values(const Params& p, Values& values, con
         for (u32 k = 0; k < 4; k++) {
             u32 from = 16 * tile + 2 * (lane % 4) + 8 * (k / 2) + k % 2;
             u32 vector = __shfl_sync(~0u, place.vector, from);
-            bool valid = __shfl_sync(~0u, place.valid, from) != 0;
+            bool valid = vector != NOWHERE;
             u32 byte = VALUE_BYTES * (lane / 4);
-            const u8* at = (const u8*)p.values + (u64)vector * p.vector_bytes + byte;
+            const u8* at = (const u8*)p.values + (u64)(valid ? vector : 0) * p.vector_bytes + byte;
 #pragma unroll
             for (u32 run = 0; run < VALUE_RUNS; run++) {
                 u32 offset = 8 * VALUE_BYTES * run;
@@ -215,7 +240,7 @@ __device__ __forceinline__ void load_queries(const Params& p, const Share& share
     float by = fit_f16(largest, undone);
 #pragma unroll
     for (u32 i = 0; i < DIM / 8; i++) {
-        queries[i] = pack_halves(x[2 * i] * by, x[2 * i + 1] * by);
+        queries[i] = halves_of(x[2 * i] * by, x[2 * i + 1] * by);
     }
     undone = factor_of(p, undone);
     factor[0] = __shfl_sync(~0u, undone, 8 * (lane % 4));
@@ -236,11 +261,11 @@ __device__ __forceinline__ void products(const Keys& keys, u32 tile, const u32 (
             codes_to_halves(l[word], a0, a2);
             codes_to_halves(h[word], a1, a3);
             u32 q = 8 * run + 2 * word;
-            multiply(word % 2 == 0 ? even : odd, a0, a1, a2, a3, queries[q], queries[q + 1]);
+            product_f16(word % 2 == 0 ? even : odd, a0, a1, a2, a3, queries[q], queries[q + 1]);
         }
 #else
-        multiply(even, low.x, high.x, low.y, high.y, queries[4 * run], queries[4 * run + 1]);
-        multiply(odd, low.z, high.z, low.w, high.w, queries[4 * run + 2], queries[4 * run + 3]);
+        product_f16(even, low.x, high.x, low.y, high.y, queries[4 * run], queries[4 * run + 1]);
+        product_f16(odd, low.z, high.z, low.w, high.w, queries[4 * run + 2], queries[4 * run + 3]);
 #endif
     }
 #pragma unroll
@@ -258,8 +283,8 @@ __device__ __forceinline__ void softmax(const Params& p, const Place& place, con
 #pragma unroll
         for (u32 half = 0; half < 2; half++) {
             u32 from = 16 * tile + 8 * half + lane / 4;
-            bool valid = __shfl_sync(~0u, place.valid, from) != 0;
-            float by = INT8 ? half_value((u16)__shfl_sync(~0u, place.scales, from)) : 1.0f;
+            bool valid = __shfl_sync(~0u, place.vector, from) != NOWHERE;
+            float by = INT8 ? half_value(__shfl_sync(~0u, place.key_scale, from)) : 1.0f;
 #pragma unroll
             for (u32 head = 0; head < 2; head++) {
                 float& s = c[tile][2 * half + head];
@@ -300,7 +325,7 @@ __device__ __forceinline__ void softmax(const Params& p, const Place& place, con
 
 // sums += valuesᵀ × shares for one tile.
 __device__ __forceinline__ void add_values(const Values& values, const Place& place, u32 tile, u32 lane, const float (&c)[4], Found& found) {
-    u32 low = pack_halves(c[0], c[1]), high = pack_halves(c[2], c[3]);
+    u32 low = halves_of(c[0], c[1]), high = halves_of(c[2], c[3]);
     // What is divided by is the sum of what is multiplied with.
     found.total[0] += low_half(low) + low_half(high);
     found.total[1] += high_half(low) + high_half(high);
@@ -310,7 +335,7 @@ __device__ __forceinline__ void add_values(const Values& values, const Place& pl
 #pragma unroll
     for (u32 half = 0; half < 2; half++) {
         u32 from = 16 * tile + 8 * half + 2 * (lane % 4);
-        scales[half] = __byte_perm(__shfl_sync(~0u, place.scales, from), __shfl_sync(~0u, place.scales, from + 1), 0x7632);
+        scales[half] = __shfl_sync(~0u, place.value_scale, from) | __shfl_sync(~0u, place.value_scale, from + 1) << 16;
     }
 #endif
 #pragma unroll
@@ -337,37 +362,39 @@ __device__ __forceinline__ void add_values(const Values& values, const Place& pl
                 }
             }
             u32 m = 2 * (run * VALUE_WORDS + word);
-            multiply(found.sums[m], a[0][0], a[1][0], a[0][1], a[1][1], b0, b1);
-            multiply(found.sums[m + 1], a[2][0], a[3][0], a[2][1], a[3][1], b0, b1);
+            product_f16(found.sums[m], a[0][0], a[1][0], a[0][1], a[1][1], b0, b1);
+            product_f16(found.sums[m + 1], a[2][0], a[3][0], a[2][1], a[3][1], b0, b1);
 #else
-            multiply(found.sums[run * VALUE_WORDS + word], __byte_perm(v[0], v[1], 0x5410), __byte_perm(v[0], v[1], 0x7632),
+            product_f16(found.sums[run * VALUE_WORDS + word], __byte_perm(v[0], v[1], 0x5410), __byte_perm(v[0], v[1], 0x7632),
                      __byte_perm(v[2], v[3], 0x5410), __byte_perm(v[2], v[3], 0x7632), b0, b1);
 #endif
         }
     }
 }
 
-// Goes over the warp's blocks of positions of a share.
+// Goes over the warp's blocks of positions of a share; `page` is that of the lane's position in the second of them.
 __device__ __forceinline__ void go_over(const Params& p, const Share& share, u32 first, u32 last, const u32 (&queries)[DIM / 8],
-                                        const float (&factor)[2], u32 lane, Place place, Found& found) {
+                                        const float (&factor)[2], u32 lane, Place place, u32 page, Found& found) {
+    constexpr u32 PACE = WARPS * POSITIONS;
     Keys keys;
     Values values;
-    load_scales(p, place);
     load_keys(p, keys, place, lane);
+    load_scales(p, place);
     if (AHEAD) {
         load_values(p, values, place, lane);
     }
-    for (u32 at = first; at < last; at += WARPS * POSITIONS) {
-        Place next = look_up(p, share, at + WARPS * POSITIONS, lane);
-        bool more = at + WARPS * POSITIONS < last;
+    for (u32 at = first; at < last; at += PACE) {
+        Place next = place_in(p, share, page, at + PACE, lane);
+        bool more = at + PACE < last;
+        page = load_page(p, share, at + 2 * PACE, lane);
         float c[TILES][4];
 #pragma unroll
         for (u32 tile = 0; tile < TILES; tile++) {
             products(keys, tile, queries, c[tile]);
         }
         if (more) {
-            load_scales(p, next);
             load_keys(p, keys, next, lane);
+            load_scales(p, next);
         }
         if (!AHEAD) {
             load_values(p, values, place, lane);
@@ -384,8 +411,7 @@ __device__ __forceinline__ void go_over(const Params& p, const Share& share, u32
     }
 }
 
-// Puts a warp's sums beside those of the others, brought to the largest score of all; afterwards `totals[0]` has the heads' sums of
-// shares, and `tops[0]` their largest scores.
+// Puts a warp's sums beside those of the others, brought to the largest score of all, with its total; `tops` has what each was relative to.
 __device__ __forceinline__ void put_down(Found& found, u32 warp, u32 lane) {
     u32 g = lane / 4, t = lane % 4;
 #pragma unroll
@@ -423,41 +449,132 @@ __device__ __forceinline__ void put_down(Found& found, u32 warp, u32 lane) {
     __syncthreads();
 }
 
-// Adds up what the warps have put down: for the other shares at `own`, or as the result where that is null.
-__device__ __forceinline__ void leave(const Params& p, const Share& share, u32 row, float* own) {
-    for (u32 i = threadIdx.x; i < share.heads * DIM; i += blockDim.x) {
-        u32 head = i / DIM, d = i % DIM;
-        float sum = 0.0f, total = 0.0f, top = tops[0][head];
+// What has been found of a head: sums are relative to `top`, in units of log 2.
+struct Sum {
+    float top;
+    float total;
+    float of_element;
+};
+
+// Of an element, by all warps of the block.
+__device__ __forceinline__ Sum of_block(u32 head, u32 d) {
+    Sum sum = {tops[0][head], 0.0f, 0.0f};
 #pragma unroll
-        for (u32 warp = 0; warp < WARPS; warp++) {
-            sum += warp_sums[warp][head][d];
-            total += totals[warp][head];
-            top = fmaxf(top, tops[warp][head]);
+    for (u32 warp = 0; warp < WARPS; warp++) {
+        sum.top = fmaxf(sum.top, tops[warp][head]);
+        sum.total += totals[warp][head];
+        sum.of_element += warp_sums[warp][head][d];
+    }
+    return sum;
+}
+
+#if __CUDA_ARCH__ >= 900
+__device__ __forceinline__ float of_rank(const float* here, u32 rank) {
+    u32 at = (u32)__cvta_generic_to_shared(here);
+    float x;
+    asm volatile("{.reg .u32 there; mapa.shared::cluster.u32 there, %1, %2; ld.shared::cluster.f32 %0, [there];}" : "=f"(x) : "r"(at), "r"(rank));
+    return x;
+}
+
+__device__ __forceinline__ void cluster_arrive() {
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+
+__device__ __forceinline__ void cluster_wait() {
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+#else
+__device__ __forceinline__ float of_rank(const float* here, u32) {
+    return *here;
+}
+
+__device__ __forceinline__ void cluster_arrive() {}
+
+__device__ __forceinline__ void cluster_wait() {}
+#endif
+
+// Of an element, by the first `ranks` blocks of the cluster.
+#define MOST_RANKS 8
+__device__ __forceinline__ Sum of_cluster(u32 ranks, u32 head, u32 d) {
+    float top[MOST_RANKS], total[MOST_RANKS], element[MOST_RANKS];
+#pragma unroll
+    for (u32 rank = 0; rank < MOST_RANKS; rank++) {
+        u32 there = min(rank, ranks - 1);
+        top[rank] = of_rank(block_tops + head, there);
+        total[rank] = of_rank(block_totals + head, there);
+        element[rank] = of_rank(warp_sums[0][head] + d, there);
+    }
+    Sum sum = {top[0], 0.0f, 0.0f};
+#pragma unroll
+    for (u32 rank = 1; rank < MOST_RANKS; rank++) {
+        sum.top = fmaxf(sum.top, top[rank]);
+    }
+#pragma unroll
+    for (u32 rank = 0; rank < MOST_RANKS; rank++) {
+        float weight = rank < ranks ? power2(top[rank] - sum.top) : 0.0f;
+        if (rank < ranks) {
+            sum.total += weight * total[rank];
+            sum.of_element += weight * element[rank];
         }
-        if (own != nullptr) {
-            float* out = own + head * (DIM + 2);
-            out[d] = sum;
-            if (d == 0) {
-                out[DIM] = top;
-                out[DIM + 1] = total;
-            }
-        } else if (WHOLE || d < p.dim) {
-            if (p.sinks != nullptr) {
-                float sink = p.sinks[share.first_head + head] * LOG2E;
-                float both = fmaxf(top, sink);
-                float by = power2(top - both);
-                sum *= by;
-                total = total * by + power2(sink - both);
-            }
-            p.output[((u64)row * p.heads + share.first_head + head) * p.dim + d] = sum / total;
+    }
+    return sum;
+}
+
+// Leaves an element for the other clusters at `own`, or as the result where that is null.
+__device__ __forceinline__ void leave(const Params& p, const Share& share, u32 row, float* own, u32 head, u32 d, Sum sum) {
+    if (own != nullptr) {
+        float* out = own + head * (DIM + 2);
+        out[d] = sum.of_element;
+        if (d == 0) {
+            out[DIM] = sum.top;
+            out[DIM + 1] = sum.total;
         }
+    } else if (WHOLE || d < p.dim) {
+        if (p.sinks != nullptr) {
+            float sink = p.sinks[share.first_head + head] * LOG2E;
+            float top = fmaxf(sum.top, sink);
+            float by = power2(sum.top - top);
+            sum.of_element *= by;
+            sum.total = sum.total * by + power2(sink - top);
+        }
+        p.output[((u64)row * p.heads + share.first_head + head) * p.dim + d] = sum.of_element / sum.total;
     }
 }
 
-// What the last share of a row to finish does: weighs and adds up what all have left.
-__device__ __forceinline__ void put_together(const Params& p, const Share& share, const float* partials, u32 shares, u32 row) {
+// Adds up what `ranks` blocks of the cluster have put down, and leaves it. Each of them has a part of the elements.
+__device__ __forceinline__ void add_up(const Params& p, const Share& share, u32 row, float* own, u32 rank, u32 ranks) {
+    u32 elements = share.heads * DIM;
+    if (ranks == 1) {
+        for (u32 i = threadIdx.x; i < elements; i += blockDim.x) {
+            leave(p, share, row, own, i / DIM, i % DIM, of_block(i / DIM, i % DIM));
+        }
+        return;
+    }
+    for (u32 i = threadIdx.x; i < elements; i += blockDim.x) {
+        u32 head = i / DIM, d = i % DIM;
+        Sum sum = of_block(head, d);
+        // Nobody else reads this element of this warp.
+        warp_sums[0][head][d] = sum.of_element;
+        if (d == 0) {
+            block_tops[head] = sum.top;
+            block_totals[head] = sum.total;
+        }
+    }
+    cluster_arrive();
+    cluster_wait();
+    u32 part = (elements + ranks - 1) / ranks;
+    for (u32 i = rank * part + threadIdx.x; i < min(elements, (rank + 1) * part); i += blockDim.x) {
+        leave(p, share, row, own, i / DIM, i % DIM, of_cluster(ranks, i / DIM, i % DIM));
+    }
+    // Until all have read, no block may end.
+    cluster_arrive();
+    cluster_wait();
+}
+
+// What the last block of a row to finish does: weighs and adds up what all clusters have left.
+__device__ __forceinline__ void put_together(const Params& p, const Share& share, const float* partials, u32 clusters, u32 row) {
     u32 span = share.heads * (DIM + 2);
-    for (u32 i = threadIdx.x; i < shares * share.heads; i += blockDim.x) {
+    for (u32 i = threadIdx.x; i < clusters * share.heads; i += blockDim.x) {
         const float* left = partials + (u64)(i / share.heads) * span + i % share.heads * (DIM + 2);
         tops[i / share.heads][i % share.heads] = __ldcg(left + DIM);
         totals[i / share.heads][i % share.heads] = __ldcg(left + DIM + 1);
@@ -468,14 +585,14 @@ __device__ __forceinline__ void put_together(const Params& p, const Share& share
         u32 lane = threadIdx.x % 32;
         float top = p.sinks ? p.sinks[share.first_head + head] * LOG2E : LOWEST;
         float sink = top;
-        for (u32 i = lane; i < shares; i += 32) {
+        for (u32 i = lane; i < clusters; i += 32) {
             top = fmaxf(top, tops[i][head]);
         }
         for (u32 distance = 16; distance > 0; distance /= 2) {
             top = fmaxf(top, __shfl_xor_sync(~0u, top, distance));
         }
         float total = 0.0f;
-        for (u32 i = lane; i < shares; i += 32) {
+        for (u32 i = lane; i < clusters; i += 32) {
             float weight = power2(tops[i][head] - top);
             tops[i][head] = weight;
             total += weight * totals[i][head];
@@ -485,7 +602,7 @@ __device__ __forceinline__ void put_together(const Params& p, const Share& share
         }
         total += p.sinks ? power2(sink - top) : 0.0f;
         __syncwarp();
-        for (u32 i = lane; i < shares; i += 32) {
+        for (u32 i = lane; i < clusters; i += 32) {
             tops[i][head] /= total;
         }
     }
@@ -496,7 +613,7 @@ __device__ __forceinline__ void put_together(const Params& p, const Share& share
         const float* left = partials + head * (DIM + 2) + d;
         float x = 0.0f, y = 0.0f;
 #pragma unroll 8
-        for (u32 from = 0; from < shares; from++) {
+        for (u32 from = 0; from < clusters; from++) {
             float2 part = __ldcg((const float2*)(left + (u64)from * span));
             x += part.x * tops[from][head];
             y += part.y * tops[from][head];
@@ -510,14 +627,33 @@ __device__ __forceinline__ void put_together(const Params& p, const Share& share
     }
 }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS, 1) single(const __grid_constant__ Params p, const Step* step) {
+__device__ __forceinline__ u32 cluster_size() {
+    u32 size = 1;
+#if __CUDA_ARCH__ >= 900
+    asm("mov.u32 %0, %%cluster_nctaid.x;" : "=r"(size));
+#endif
+    return size;
+}
+
+// How many shares are worth it: one for each rank of a cluster, or as many clusters as need be.
+__device__ __forceinline__ u32 shares_of(const Params& p, u32 tasks, u32 blocks, u32 ranks) {
+    u32 most = p.busy / tasks, worth = blocks / p.share_blocks;
+    if (worth > ranks) {
+        worth = max(ranks, min(worth, blocks / p.cluster_blocks));
+    }
+    u32 shares = max(min(most, worth), blocks * POSITIONS / 4096);
+    shares = shares > ranks ? shares / ranks * ranks : shares;
+    return max(min(shares, gridDim.x), 1);
+}
+
+extern "C" __global__ void __launch_bounds__(32 * WARPS, RESIDENT) single(const __grid_constant__ Params p, const Step* step) {
     u32 singles = step->singles;
-    if (blockIdx.x >= singles) {
+    if (blockIdx.z >= singles) {
         pdl_wait();
         return;
     }
     u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const u32* entry = step->attention + 4 * blockIdx.x;
+    const u32* entry = step->attention + 4 * blockIdx.z;
     u32 row = entry[0], position = entry[2];
     Share share;
     share.pages = step->attention + entry[1];
@@ -530,18 +666,18 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1) single(const __grid_
 
     // Blocks begin at multiples of POSITIONS, so that they keep to pages where pages do.
     u32 from = share.begin / POSITIONS, blocks = (share.end + POSITIONS - 1) / POSITIONS - from;
-    u32 wanted = max(min(p.busy / (singles * gridDim.y), blocks / p.share_blocks), blocks * POSITIONS / 4096);
-    u32 shares = max(min(wanted, gridDim.z), 1);
-    u32 each = (blocks + shares - 1) / shares;
-    shares = (blocks + each - 1) / each;
-    if (blockIdx.z >= shares) {
+    u32 size = cluster_size();
+    u32 shares = shares_of(p, singles * gridDim.y, blocks, size);
+    if (blockIdx.x >= shares) {
         pdl_wait();
         return;
     }
-    u32 first = (from + blockIdx.z * each + warp) * POSITIONS;
-    u32 last = min((from + (blockIdx.z + 1) * each) * POSITIONS, share.end);
-    Place place = look_up(p, share, first, lane);
-    if (first < last && place.valid) {
+    u32 each = (blocks + shares - 1) / shares;
+    u32 first = (from + blockIdx.x * each + warp) * POSITIONS;
+    u32 last = min((from + (blockIdx.x + 1) * each) * POSITIONS, share.end);
+    u32 page = load_page(p, share, first, lane), next_page = load_page(p, share, first + WARPS * POSITIONS, lane);
+    Place place = place_in(p, share, page, first, lane);
+    if (first < last && place.vector != NOWHERE) {
         // What earlier steps wrote is on its way while the step's last kernel still runs.
         const u8* key = (const u8*)p.keys + (u64)place.vector * p.vector_bytes;
         const u8* value = (const u8*)p.values + (u64)place.vector * p.vector_bytes;
@@ -558,15 +694,16 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1) single(const __grid_
         u32 queries[DIM / 8];
         float factor[2];
         load_queries(p, share, row, lane, queries, factor);
-        go_over(p, share, first, last, queries, factor, lane, place, found);
+        go_over(p, share, first, last, queries, factor, lane, place, next_page, found);
     }
     put_down(found, warp, lane);
 
-    u32 task = blockIdx.x * gridDim.y + blockIdx.y;
-    float* partials = p.partials + (u64)task * gridDim.z * min(p.group, HEADS) * (DIM + 2);
-    float* own = shares > 1 ? partials + blockIdx.z * share.heads * (DIM + 2) : nullptr;
-    leave(p, share, row, own);
-    if (shares == 1) {
+    u32 clusters = (shares + size - 1) / size, ranks = min(shares, size);
+    u32 task = blockIdx.z * gridDim.y + blockIdx.y;
+    u32 span = share.heads * (DIM + 2);
+    float* partials = p.partials + (u64)task * ((gridDim.x + size - 1) / size) * min(p.group, HEADS) * (DIM + 2);
+    add_up(p, share, row, clusters > 1 ? partials + blockIdx.x / size * span : nullptr, blockIdx.x % size, ranks);
+    if (clusters == 1) {
         return;
     }
     __threadfence();
@@ -577,7 +714,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1) single(const __grid_
     __syncthreads();
     if (is_last) {
         __threadfence();
-        put_together(p, share, partials, shares, row);
+        put_together(p, share, partials, clusters, row);
         if (threadIdx.x == 0) {
             p.counters[task] = 0;
         }

@@ -6,11 +6,14 @@
 //   1. scores: a warp has 16 or 32 of the queries, queries × keysᵀ on matrix units;
 //   2. softmax in f32 against the largest score of the row so far, which moves only when one exceeds it by GROWTH;
 //   3. sums += shares × values; shares go from the one product to the other in registers.
-// Pages of int8 arrive as codes, and are made f16 in shared memory.
+// Pages of int8 arrive as codes, and are made f16 in shared memory. Where there are too few tiles to keep the device busy, a tile's positions
+// are cut into shares (z); the last to finish puts them together.
 //
 // Precision: as in attention/single.cu.
 //
-// Shapes: query rows × (heads · dim) f32, output likewise; pools: see CUDA.md.
+// Shapes: query rows × (heads · dim) f32, output likewise; pools: see CUDA.md. `partials`: for each tile, run of heads and share, DIM + 4
+// floats of each query: sums, not yet divided, then the largest score and the sum of shares. `counters`: for each tile and run, zero
+// between launches.
 // Variants: DIM (64, 128, 256: the head's elements, filled up), WHOLE (dim is DIM), INT8, CAPPED, QUERIES (128 and, where registers or shared memory are
 // few, 64 or 32).
 // Costs 4 · dim operations per query and position; the cache is read once per QUERIES.
@@ -45,13 +48,14 @@
 #define HALVES_BYTES (INT8 ? 2 * KEYS * DIM * 2 : 0)
 
 // Queries; with INT8 keys and values as f16; then the stages: keys, values.
-extern __shared__ __align__(128) u8 memory[];
+extern __shared__ __align__(1024) u8 memory[];
 
 __shared__ float factors[QUERIES];
 // Rings of what is known of the positions under way: their head vectors (or NOWHERE), and the scales of keys and values.
 __shared__ u32 places[STAGES + 1][KEYS];
 __shared__ float key_factors[STAGES + 1][KEYS];
 __shared__ u16 value_factors[STAGES + 1][KEYS];
+__shared__ u32 is_last;
 #define NOWHERE 0xffffffffu
 
 struct Tile {
@@ -86,25 +90,13 @@ __device__ __forceinline__ u32 place_of(u32 row, u32 granule) {
     return 16 * (row * ROW + (granule ^ (ROW < 8 ? (row / (8 / ROW)) & MASK : row & MASK)));
 }
 
+// Sixteen bytes, or zeros where there are none.
 __device__ __forceinline__ void copy16(u32 to, const u8* from, bool valid) {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
 #else
     uint4 x = valid ? *(const uint4*)from : make_uint4(0, 0, 0, 0);
     asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w) : "memory");
-#endif
-}
-
-__device__ __forceinline__ void end_of_stage() {
-#if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
-}
-
-// Waits for the oldest stage under way.
-__device__ __forceinline__ void wait_for_stage() {
-#if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2) : "memory");
 #endif
 }
 
@@ -197,6 +189,7 @@ __device__ __forceinline__ u32 head_of(const Params& p, const Tile& tile, u32 qu
 
 // Brings the queries into shared memory, each made to fit f16; `factors` take that back.
 __device__ __forceinline__ void load_queries(const Params& p, const Tile& tile) {
+#pragma unroll 2
     for (u32 i = threadIdx.x; i < QUERIES * GRANULES; i += THREADS) {
         u32 query = i / GRANULES, granule = i % GRANULES, d = 8 * granule;
         const float* from = p.query + (u64)(tile.first_row + row_of(p, tile, query)) * p.query_stride
@@ -229,32 +222,40 @@ __device__ __forceinline__ void load_queries(const Params& p, const Tile& tile) 
         float undone;
         float by = fit_f16(largest, undone);
         *(uint4*)(memory + place_of<GRANULES>(query, granule)) = make_uint4(
-            pack_halves(x[0] * by, x[1] * by), pack_halves(x[2] * by, x[3] * by), pack_halves(x[4] * by, x[5] * by),
-            pack_halves(x[6] * by, x[7] * by));
+            halves_of(x[0] * by, x[1] * by), halves_of(x[2] * by, x[3] * by), halves_of(x[4] * by, x[5] * by),
+            halves_of(x[6] * by, x[7] * by));
         if (granule == 0) {
             factors[query] = factor_of(p, undone);
         }
     }
 }
 
+// Where a lane's row of 16-byte granules begins for `load_matrices`: `granule` is 0 or 1. Two granules on is 32 bytes on, exclusively or'd,
+// since rows are aligned to their length.
+#define ROW_BYTES (16 * GRANULES)
+__device__ __forceinline__ u32 lane_row(u32 at, u32 row, u32 granule) {
+    return at + ROW_BYTES * row + 16 * (granule ^ (row & 7));
+}
+
 // Queries × keysᵀ: 16 · TALL queries and KEYS positions.
 __device__ __forceinline__ void products(u32 keys, u32 first_query, u32 lane, float (&c)[TALL][KEYS / 8][4]) {
-    u32 queries = shared_address(memory);
+    u32 queries = lane_row(shared_address(memory), first_query + lane % 16, lane / 16);
+    keys = lane_row(keys, 8 * (lane / 16) + lane % 8, lane / 8 % 2);
 #pragma unroll
     for (u32 k = 0; k < DIM / 16; k++) {
         u32 a[TALL][4];
 #pragma unroll
         for (u32 m = 0; m < TALL; m++) {
-            load_matrices(a[m], queries + place_of<GRANULES>(first_query + 16 * m + lane % 16, 2 * k + lane / 16));
+            load_matrices(a[m], (queries ^ 32 * k) + 16 * ROW_BYTES * m);
         }
 #pragma unroll
         for (u32 n = 0; n < KEYS / 16; n++) {
             u32 b[4];
-            load_matrices(b, keys + place_of<GRANULES>(16 * n + 8 * (lane / 16) + lane % 8, 2 * k + lane / 8 % 2));
+            load_matrices(b, (keys ^ 32 * k) + 16 * ROW_BYTES * n);
 #pragma unroll
             for (u32 m = 0; m < TALL; m++) {
-                multiply(c[m][2 * n], a[m][0], a[m][1], a[m][2], a[m][3], b[0], b[1]);
-                multiply(c[m][2 * n + 1], a[m][0], a[m][1], a[m][2], a[m][3], b[2], b[3]);
+                product_f16(c[m][2 * n], a[m][0], a[m][1], a[m][2], a[m][3], b[0], b[1]);
+                product_f16(c[m][2 * n + 1], a[m][0], a[m][1], a[m][2], a[m][3], b[2], b[3]);
             }
         }
     }
@@ -309,6 +310,7 @@ __device__ __forceinline__ void rescale(Found& found, u32 m, const float (&c)[KE
 
 // sums += shares × values, shares being what the scores stand for.
 __device__ __forceinline__ void add_values(u32 values, u32 lane, const float (&c)[TALL][KEYS / 8][4], Found& found) {
+    values = lane_row(values, lane % 16, lane / 16);
 #pragma unroll
     for (u32 k = 0; k < KEYS / 16; k++) {
         u32 a[TALL][4];
@@ -319,7 +321,7 @@ __device__ __forceinline__ void add_values(u32 values, u32 lane, const float (&c
                 const float (&s)[4] = c[m][2 * k + i / 2];
                 u32 half = i % 2;
                 float base = found.base[m][half];
-                a[m][i] = pack_halves(power2(s[2 * half] - base), power2(s[2 * half + 1] - base));
+                a[m][i] = halves_of(power2(s[2 * half] - base), power2(s[2 * half + 1] - base));
                 // What is divided by is the sum of what is multiplied with.
                 found.total[m][half] += low_half(a[m][i]) + high_half(a[m][i]);
             }
@@ -327,11 +329,11 @@ __device__ __forceinline__ void add_values(u32 values, u32 lane, const float (&c
 #pragma unroll
         for (u32 n = 0; n < DIM / 16; n++) {
             u32 b[4];
-            load_turned(b, values + place_of<GRANULES>(16 * k + lane % 16, 2 * n + lane / 16));
+            load_turned(b, (values ^ 32 * n) + 16 * ROW_BYTES * k);
 #pragma unroll
             for (u32 m = 0; m < TALL; m++) {
-                multiply(found.sums[m][2 * n], a[m][0], a[m][1], a[m][2], a[m][3], b[0], b[1]);
-                multiply(found.sums[m][2 * n + 1], a[m][0], a[m][1], a[m][2], a[m][3], b[2], b[3]);
+                product_f16(found.sums[m][2 * n], a[m][0], a[m][1], a[m][2], a[m][3], b[0], b[1]);
+                product_f16(found.sums[m][2 * n + 1], a[m][0], a[m][1], a[m][2], a[m][3], b[2], b[3]);
             }
         }
     }
@@ -359,44 +361,108 @@ __device__ __forceinline__ void attend(const Params& p, const Tile& tile, u32 bl
     add_values(values, lane, c, found);
 }
 
-// Divides the sums and writes them.
-__device__ __forceinline__ void write_out(const Params& p, const Tile& tile, u32 warp, u32 lane, Found& found) {
+// What is to be done with a query's sums: which they are relative to what, how much they are in all, and where they go.
+struct Result {
+    float by;
+    float* out;
+};
+
+// Where the result of a query goes (null: nowhere), and what its sums are multiplied with.
+__device__ __forceinline__ Result result_of(const Params& p, const Tile& tile, u32 query, float top, float total) {
+    u32 row = query >> p.head_shift, head = query & ((1u << p.head_shift) - 1);
+    Result result = {1.0f, nullptr};
+    if (row >= tile.rows || head >= tile.heads) {
+        return result;
+    }
+    if (p.sinks != nullptr) {
+        float sink = p.sinks[tile.first_head + head] * LOG2E;
+        float both = fmaxf(sink, top);
+        result.by = power2(top - both);
+        total = total * result.by + power2(sink - both);
+    }
+    result.by /= total;
+    result.out = p.output + ((u64)(tile.first_row + row) * p.heads + tile.first_head + head) * p.dim;
+    return result;
+}
+
+// Two elements of a result from d on.
+__device__ __forceinline__ void write_two(const Params& p, float* out, u32 d, float x, float y) {
+    if (WHOLE) {
+        *(float2*)(out + d) = make_float2(x, y);
+        return;
+    }
+    if (d < p.dim) {
+        out[d] = x;
+    }
+    if (d + 1 < p.dim) {
+        out[d + 1] = y;
+    }
+}
+
+// Divides the sums and writes them, or leaves them at `own` where that is not null.
+__device__ __forceinline__ void write_out(const Params& p, const Tile& tile, float* own, u32 warp, u32 lane, Found& found) {
 #pragma unroll
     for (u32 m = 0; m < TALL; m++) {
 #pragma unroll
         for (u32 half = 0; half < 2; half++) {
             u32 query = 16 * (TALL * warp + m) + 8 * half + lane / 4;
-            u32 row = query >> p.head_shift, head = query & ((1u << p.head_shift) - 1);
             float total = found.total[m][half];
             total += __shfl_xor_sync(~0u, total, 1);
             total += __shfl_xor_sync(~0u, total, 2);
-            if (row >= tile.rows || head >= tile.heads) {
+            if (own != nullptr) {
+                float* left = own + query * (DIM + 4);
+#pragma unroll
+                for (u32 n = 0; n < DIM / 8; n++) {
+                    *(float2*)(left + 8 * n + 2 * (lane % 4)) = make_float2(found.sums[m][n][2 * half], found.sums[m][n][2 * half + 1]);
+                }
+                if (lane % 4 == 0) {
+                    *(float2*)(left + DIM) = make_float2(found.base[m][half], total);
+                }
                 continue;
             }
-            float by = 1.0f;
-            if (p.sinks != nullptr) {
-                float sink = p.sinks[tile.first_head + head] * LOG2E;
-                float top = fmaxf(sink, found.base[m][half]);
-                by = power2(found.base[m][half] - top);
-                total = total * by + power2(sink - top);
+            Result result = result_of(p, tile, query, found.base[m][half], total);
+            if (result.out == nullptr) {
+                continue;
             }
-            by /= total;
-            float* out = p.output + ((u64)(tile.first_row + row) * p.heads + tile.first_head + head) * p.dim;
 #pragma unroll
             for (u32 n = 0; n < DIM / 8; n++) {
-                u32 d = 8 * n + 2 * (lane % 4);
-                float x = found.sums[m][n][2 * half] * by, y = found.sums[m][n][2 * half + 1] * by;
-                if (WHOLE) {
-                    *(float2*)(out + d) = make_float2(x, y);
-                } else {
-                    if (d < p.dim) {
-                        out[d] = x;
-                    }
-                    if (d + 1 < p.dim) {
-                        out[d + 1] = y;
-                    }
-                }
+                float x = found.sums[m][n][2 * half] * result.by, y = found.sums[m][n][2 * half + 1] * result.by;
+                write_two(p, result.out, 8 * n + 2 * (lane % 4), x, y);
             }
+        }
+    }
+}
+
+// What the last share of a tile to finish does: weighs and adds up what all have left. A warp does a query at a time.
+__device__ __forceinline__ void put_together(const Params& p, const Tile& tile, const float* partials, u32 shares) {
+    u32 lane = threadIdx.x % 32;
+    for (u32 query = threadIdx.x / 32; query < QUERIES; query += WARPS) {
+        const float* left = partials + query * (DIM + 4);
+        float top = LOWEST, total = 0.0f;
+        for (u32 i = 0; i < shares; i++) {
+            top = fmaxf(top, __ldcg(left + i * QUERIES * (DIM + 4) + DIM));
+        }
+        float2 sums[DIM / 64] = {};
+#pragma unroll 4
+        for (u32 i = 0; i < shares; i++) {
+            const float* of_share = left + i * QUERIES * (DIM + 4);
+            float2 found = __ldcg((const float2*)(of_share + DIM));
+            float weight = power2(found.x - top);
+            total += weight * found.y;
+#pragma unroll
+            for (u32 n = 0; n < DIM / 64; n++) {
+                float2 part = __ldcg((const float2*)(of_share + 64 * n + 2 * lane));
+                sums[n].x += weight * part.x;
+                sums[n].y += weight * part.y;
+            }
+        }
+        Result result = result_of(p, tile, query, top, total);
+        if (result.out == nullptr) {
+            continue;
+        }
+#pragma unroll
+        for (u32 n = 0; n < DIM / 64; n++) {
+            write_two(p, result.out, 64 * n + 2 * lane, sums[n].x * result.by, sums[n].y * result.by);
         }
     }
 }
@@ -430,6 +496,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) tile(const __grid_const
     }
     u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     u32 block = tile.begin / KEYS, end = (tile.end + KEYS - 1) / KEYS;
+    u32 shares = max(min((end - block) / p.share_blocks, gridDim.z), 1);
+    u32 each = (end - block + shares - 1) / shares;
+    shares = (end - block + each - 1) / each;
+    if (blockIdx.z >= shares) {
+        return;
+    }
+    block += blockIdx.z * each;
+    end = min(block + each, end);
     for (u32 i = 0; i < STAGES; i++) {
         look_up(p, tile, block + i);
     }
@@ -437,17 +511,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) tile(const __grid_const
     __syncthreads();
     for (u32 i = 0; i < STAGES - 1; i++) {
         send_for(p, block + i);
-        end_of_stage();
+        copies_commit();
     }
     Found found = {};
     for (u32 m = 0; m < TALL; m++) {
         found.base[m][0] = found.base[m][1] = LOWEST;
     }
     for (; block < end; block++) {
-        wait_for_stage();
+        copies_wait<STAGES - 2>();
         __syncthreads();
         send_for(p, block + STAGES - 1);
-        end_of_stage();
+        copies_commit();
         look_up(p, tile, block + STAGES);
         if (INT8) {
             make_halves(block);
@@ -456,5 +530,24 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) tile(const __grid_const
         attend(p, tile, block, warp, lane, found);
     }
     pdl_trigger();
-    write_out(p, tile, warp, lane, found);
+
+    u32 task = blockIdx.y * gridDim.x + blockIdx.x;
+    float* partials = p.partials + (u64)task * gridDim.z * QUERIES * (DIM + 4);
+    write_out(p, tile, shares > 1 ? partials + blockIdx.z * QUERIES * (DIM + 4) : nullptr, warp, lane, found);
+    if (shares == 1) {
+        return;
+    }
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        is_last = atomicAdd(p.counters + task, 1) == shares - 1;
+    }
+    __syncthreads();
+    if (is_last) {
+        __threadfence();
+        put_together(p, tile, partials, shares);
+        if (threadIdx.x == 0) {
+            p.counters[task] = 0;
+        }
+    }
 }

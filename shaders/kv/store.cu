@@ -11,6 +11,7 @@
 // operands and a write of the pages. Checked by the attention and pages cases of conformance.
 
 #include "lib/codes.cuh"
+#include "lib/half.cuh"
 #include "lib/reduce.cuh"
 #include "rope/turn.cuh"
 
@@ -49,18 +50,6 @@ struct Params {
 
 #define LONGEST 256
 
-__device__ __forceinline__ u32 half_bits(float x) {
-    u16 bits;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
-    return bits;
-}
-
-__device__ __forceinline__ float half_value(u32 bits) {
-    float x;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((u16)bits));
-    return x;
-}
-
 // The code of x: x / scale to the nearest integer, ties to even, within ±127.
 __device__ __forceinline__ u32 cache_code(float x, float scale) {
     return (u32)(i32)fminf(fmaxf(rintf(x / scale), -127.0f), 127.0f) & 0xffu;
@@ -75,8 +64,8 @@ __device__ __forceinline__ void write_vector(const Params& p, u8* out, u16* scal
         largest = max(largest, magnitude_bits(x[i]));
     }
     largest = warp_max(largest);
-    u32 bits = largest < 0x7f800000u ? half_bits(__uint_as_float(largest) / 127.0f) : 0x7e00u;
-    bool broken = bits >= 0x7c00u;
+    u16 bits = largest < 0x7f800000u ? half_bits(__uint_as_float(largest) / 127.0f) : 0x7e00;
+    bool broken = bits >= 0x7c00;
     float scale = half_value(bits);
 #pragma unroll
     for (u32 i = 0; i < LONGEST / 128; i++) {
@@ -91,7 +80,7 @@ __device__ __forceinline__ void write_vector(const Params& p, u8* out, u16* scal
         }
     }
     if (lane == 0) {
-        *scale_out = broken ? 0x7e00 : (u16)bits;
+        *scale_out = broken ? 0x7e00 : bits;
     }
 }
 #else
@@ -101,7 +90,7 @@ __device__ __forceinline__ void write_vector(const Params& p, u8* out, u16*, con
         u32 d = 128 * i + 4 * lane;
         if (2 * d < p.vector_bytes) {
             *(uint2*)(out + 2 * d) =
-                make_uint2(half_bits(x[i].x) | half_bits(x[i].y) << 16, half_bits(x[i].z) | half_bits(x[i].w) << 16);
+                make_uint2(half_pack(x[i].x, x[i].y), half_pack(x[i].z, x[i].w));
         }
     }
 }

@@ -1,0 +1,362 @@
+//! Attention over the paged cache: rows one by one, in shares where that keeps the device busy, or in tiles.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::store_kv::LONGEST_HEAD;
+use crate::cuda::build::{Build, Launch};
+use crate::cuda::capabilities::{Capabilities, KernelTier};
+use crate::cuda::kernels::Kernel;
+use crate::format::CacheFormat;
+use crate::tables::StepCounts;
+use crate::{BackendError, plan};
+
+/// Query heads that a block of `attention/single` takes.
+const HEADS: u32 = 8;
+/// Blocks of a cluster at most, and clusters to a row.
+const LARGEST_CLUSTER: u32 = 8;
+const MOST_CLUSTERS: u32 = 64;
+const CLUSTERS_SINCE: u32 = 90;
+/// Positions that are worth a share also where the device is busy: no block is to take much longer than the others.
+const LONG_SHARE: u32 = 4096;
+/// Blocks of positions that are worth a share where it is not: in a cluster, and beyond one.
+const SHARE_BLOCKS: u32 = 4;
+const CLUSTER_BLOCKS: u32 = 32;
+/// Clusters of long shares at most, so that what they leave stays small.
+const MOST_LONG: u32 = 4096;
+/// Blocks of positions of `attention/tile` that are worth a share, and shares of a tile at most.
+const TILE_SHARE_BLOCKS: u32 = 16;
+const MOST_TILE_SHARES: u32 = 16;
+/// Threads of a block of `attention/simt`, and rows of the tiles that it takes.
+const SIMT_THREADS: u32 = 256;
+const SIMT_TILE: u32 = 16;
+
+/// `shaders/attention/params.cuh` has the same fields.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    query: u64,
+    keys: u64,
+    values: u64,
+    key_scales: u64,
+    value_scales: u64,
+    sinks: u64,
+    output: u64,
+    partials: u64,
+    counters: u64,
+    query_stride: u32,
+    heads: u32,
+    kv_heads: u32,
+    group: u32,
+    head_runs: u32,
+    dim: u32,
+    vector_bytes: u32,
+    page_tokens: u32,
+    window: u32,
+    scale: f32,
+    softcap: f32,
+    head_shift: u32,
+    tiles: u32,
+    busy: u32,
+    share_blocks: u32,
+    cluster_blocks: u32,
+    aligned: u32,
+    padding: u32,
+}
+
+/// What the kernels for an operator are compiled for.
+#[derive(Clone, Copy, Debug)]
+struct Variant {
+    /// The head's elements, filled up.
+    dim: u32,
+    whole: bool,
+    int8: bool,
+    capped: bool,
+}
+
+/// A tile of `attention/tile`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tile {
+    /// Rows times heads.
+    queries: u32,
+    /// 2^head_shift heads of a tile's rows.
+    head_shift: u32,
+}
+
+pub(super) fn attention(build: &mut Build<'_>, op: &plan::Attention) -> Result<(), BackendError> {
+    let cache = build.cache(op.cache).clone();
+    let layout = cache.layout;
+    if layout.head_dim > LONGEST_HEAD {
+        return Err(build.unsupported(format!(
+            "attention heads of {} elements; the longest have {LONGEST_HEAD}",
+            layout.head_dim
+        )));
+    }
+    let query = build.operand(op.query);
+    let dim = layout.head_dim as u32;
+    let params = Params {
+        query: query.address(),
+        keys: cache.keys.codes.address(),
+        values: cache.values.codes.address(),
+        key_scales: cache.keys.scales_address(),
+        value_scales: cache.values.scales_address(),
+        sinks: op.sinks.map_or(0, |sinks| build.vector(sinks)),
+        output: build.value(op.output).address(),
+        query_stride: query.stride,
+        heads: op.heads as u32,
+        kv_heads: layout.kv_heads as u32,
+        group: (op.heads / layout.kv_heads) as u32,
+        dim,
+        vector_bytes: cache.vector_bytes,
+        page_tokens: layout.page_tokens as u32,
+        window: op.window.unwrap_or(u32::MAX),
+        scale: op.scale,
+        softcap: op.softcap.unwrap_or(0.0),
+        aligned: u32::from(super::rope::heads_in_quads(&query, dim)),
+        ..Params::default()
+    };
+    let variant = Variant::new(dim, layout.format == CacheFormat::Int8, op.softcap.is_some());
+    if build.capabilities().tier() == KernelTier::Simt {
+        simt(build, params, variant);
+        return Ok(());
+    }
+    singles(build, params, variant)?;
+    tiles(build, params, variant)
+}
+
+/// All rows, without matrix units.
+fn simt(build: &mut Build<'_>, params: Params, variant: Variant) {
+    let heads = params.heads;
+    build.launch(Launch::new(simt_kernel(variant.int8), &params, SIMT_THREADS, move |step| {
+        let rows = step.singles + SIMT_TILE * step.tiles16;
+        (rows > 0).then_some([rows, heads, 1])
+    }));
+}
+
+/// Rows that are few of their sequence.
+fn singles(build: &mut Build<'_>, params: Params, variant: Variant) -> Result<(), BackendError> {
+    let head_runs = params.group.div_ceil(HEADS);
+    let capabilities = build.capabilities();
+    let largest_cluster = if capabilities.target.arch >= CLUSTERS_SINCE { LARGEST_CLUSTER } else { 1 };
+    let busy = capabilities.multiprocessors;
+    let shares = Shares { runs: params.kv_heads * head_runs, busy, largest_cluster };
+    let rows = (build.options.limits.rows as u32).next_power_of_two();
+    let bytes = 4 * shares.most_left(rows) * u64::from(params.group.min(HEADS)) * u64::from(variant.dim + 2);
+    let params = Params {
+        head_runs,
+        partials: build.scratch("shares of attention", bytes)?.address(),
+        counters: build.scratch("finished shares of attention", shares.most_tasks(rows) * 4)?.address(),
+        busy: shares.busy,
+        share_blocks: SHARE_BLOCKS,
+        cluster_blocks: CLUSTER_BLOCKS,
+        ..params
+    };
+    for cluster in [1, 2, 4, 8].into_iter().filter(|cluster| *cluster <= largest_cluster) {
+        let launch = Launch::new(variant.single(), &params, variant.single_threads(), move |step| {
+            let clusters = shares.clusters(step).filter(|clusters| clusters.size == cluster);
+            clusters.map(|clusters| [clusters.size * clusters.count, shares.runs, step.singles])
+        });
+        build.launch(Launch { cluster, ..launch });
+    }
+    Ok(())
+}
+
+/// Rows that are many of their sequence.
+fn tiles(build: &mut Build<'_>, params: Params, variant: Variant) -> Result<(), BackendError> {
+    let tile = Tile::new(variant, params.group, build.capabilities());
+    let head_runs = params.group.div_ceil(1 << tile.head_shift);
+    let runs = params.kv_heads * head_runs;
+    // Two blocks to a multiprocessor.
+    let busy = 2 * build.capabilities().multiprocessors;
+    // What has several shares has at most `busy` of them in all.
+    let bytes = 4 * u64::from(busy) * u64::from(tile.queries) * u64::from(variant.dim + 4);
+    let params = Params {
+        head_runs,
+        head_shift: tile.head_shift,
+        tiles: tile.list(),
+        partials: build.scratch("shares of attention", bytes)?.address(),
+        counters: build.scratch("finished shares of attention", 4 * u64::from(busy))?.address(),
+        share_blocks: TILE_SHARE_BLOCKS,
+        ..params
+    };
+    let shared = variant.tile_memory(tile.queries, build.capabilities().target.arch);
+    let launch = Launch::new(variant.tile(tile.queries), &params, tile.threads(), move |step| {
+        let count = [step.tiles16, step.tiles32, step.tiles64][tile.list() as usize];
+        let shares = (busy / (count * runs).max(1)).clamp(1, MOST_TILE_SHARES);
+        (count > 0).then_some([runs, count, shares])
+    });
+    build.launch(launch.shared(shared));
+    Ok(())
+}
+
+/// Into how many shares the positions of single rows are cut at most; the kernel decides for each row how many it needs.
+#[derive(Clone, Copy, Debug)]
+struct Shares {
+    /// Runs of heads: blocks per row and share.
+    runs: u32,
+    /// Blocks that keep the device busy.
+    busy: u32,
+    largest_cluster: u32,
+}
+
+/// The blocks that have a row and a run of heads.
+#[derive(Clone, Copy, Debug)]
+struct Clusters {
+    /// Blocks of each: a power of two.
+    size: u32,
+    count: u32,
+}
+
+impl Shares {
+    fn clusters(self, step: &StepCounts) -> Option<Clusters> {
+        let tasks = Some(step.singles * self.runs).filter(|tasks| *tasks > 0)?;
+        let size = 1 << (self.busy / tasks).clamp(1, self.largest_cluster).ilog2();
+        let long = (step.longest / LONG_SHARE).min(MOST_LONG / tasks);
+        let count = ((self.busy / tasks).max(long) / size).clamp(1, MOST_CLUSTERS);
+        Some(Clusters { size, count })
+    }
+
+    const fn most_tasks(self, rows: u32) -> u64 {
+        rows as u64 * self.runs as u64
+    }
+
+    /// Clusters of all tasks of any step of up to so many single rows. One cluster to a task leaves nothing.
+    fn most_left(self, rows: u32) -> u64 {
+        let rows = (0..=rows.ilog2()).map(|n| 1 << n);
+        let left = |singles| {
+            let counts = StepCounts { singles, longest: u32::MAX, ..StepCounts::default() };
+            let clusters = self.clusters(&counts).filter(|clusters| clusters.count > 1);
+            clusters.map_or(0, |clusters| u64::from(singles * self.runs) * u64::from(clusters.count))
+        };
+        rows.map(left).max().unwrap_or(0)
+    }
+}
+
+impl Variant {
+    fn new(dim: u32, int8: bool, capped: bool) -> Self {
+        let padded = if dim <= 64 { 64 } else { dim.next_power_of_two() };
+        Self { dim: padded, whole: dim == padded, int8, capped }
+    }
+
+    fn kernel(self, file: &'static str, entry: &'static str) -> Kernel {
+        Kernel::new(file, entry)
+            .define("DIM", self.dim)
+            .define("WHOLE", u32::from(self.whole))
+            .define("INT8", u32::from(self.int8))
+            .define("CAPPED", u32::from(self.capped))
+    }
+
+    fn single(self) -> Kernel {
+        self.kernel("attention/single", "single")
+    }
+
+    /// Of `WARPS` warps.
+    const fn single_threads(self) -> u32 {
+        if self.dim > 128 { 128 } else { 256 }
+    }
+
+    fn tile(self, queries: u32) -> Kernel {
+        self.kernel("attention/tile", "tile").define("QUERIES", queries)
+    }
+
+    /// Bytes of shared memory of a block of `attention/tile`.
+    const fn tile_memory(self, queries: u32, arch: u32) -> u32 {
+        let keys = if self.dim > 128 && queries < 64 { 16 } else { 32 };
+        let stages = if arch < 80 || self.dim > 128 { 2 } else { 3 };
+        let halves = if self.int8 { 2 * keys * self.dim * 2 } else { 0 };
+        let stage = 2 * keys * self.dim * if self.int8 { 1 } else { 2 };
+        queries * self.dim * 2 + halves + stages * stage
+    }
+}
+
+impl Tile {
+    /// As many queries as shared memory and registers have room for, of as many heads as share a key head.
+    fn new(variant: Variant, group: u32, capabilities: &Capabilities) -> Self {
+        /// What a block of `attention/tile` has beside its stages.
+        const BESIDE: u32 = 4 << 10;
+        // Lists are of tiles of at most 64 rows, so that one head alone has no more queries.
+        let most = if variant.dim > 128 || group == 1 { 64 } else { 128 };
+        let fits = |queries: &u32| {
+            variant.tile_memory(*queries, capabilities.target.arch) + BESIDE <= capabilities.shared_memory
+        };
+        let queries = [128, 64].into_iter().filter(|queries| *queries <= most).find(fits).unwrap_or(32);
+        Self { queries, head_shift: group.ilog2().min(queries.ilog2() - 4) }
+    }
+
+    /// Which of the lists of tiles: 16, 32 or 64 rows.
+    const fn list(self) -> u32 {
+        (self.queries >> self.head_shift).ilog2() - 4
+    }
+
+    const fn threads(self) -> u32 {
+        if self.queries == 128 { 128 } else { 2 * self.queries }
+    }
+}
+
+fn simt_kernel(int8: bool) -> Kernel {
+    Kernel::new("attention/simt", "simt").define("INT8", u32::from(int8))
+}
+
+#[cfg(test)]
+pub(super) fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
+    let mut variants = vec![];
+    for int8 in [false, true] {
+        variants.push(simt_kernel(int8));
+        if capabilities.tier() == KernelTier::Simt {
+            continue;
+        }
+        for dim in [64, 128, 256, 40, 80, 200] {
+            for capped in [false, true] {
+                let variant = Variant::new(dim, int8, capped);
+                variants.push(variant.single());
+                // Groups of one, and of several.
+                let tiles = [1, 8].map(|group| Tile::new(variant, group, capabilities).queries);
+                variants.extend(tiles.iter().map(|queries| variant.tile(*queries)));
+            }
+        }
+    }
+    variants
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shares_leave_fits_for_every_step() {
+        for (runs, busy, largest_cluster) in [(8, 132, 8), (1, 20, 1), (32, 132, 8), (2, 144, 1)] {
+            let shares = Shares { runs, busy, largest_cluster };
+            for rows in [1, 4, 64, 1024] {
+                for singles in (0..).map(|n| 1 << n).take_while(|singles| *singles <= rows) {
+                    for longest in [64, 4096, 1 << 17] {
+                        let counts = StepCounts { singles, longest, ..StepCounts::default() };
+                        let clusters = shares.clusters(&counts).unwrap();
+                        assert!(clusters.size <= largest_cluster && clusters.count <= MOST_CLUSTERS);
+                        let left = u64::from(singles * runs * clusters.count);
+                        assert!(clusters.count == 1 || left <= shares.most_left(rows), "{counts:?}");
+                    }
+                }
+            }
+            assert!(shares.clusters(&StepCounts::default()).is_none());
+        }
+    }
+
+    #[test]
+    fn tiles_are_of_listed_rows_and_fit() {
+        for (arch, shared_memory) in [(75, 64 << 10), (86, 99 << 10), (90, 227 << 10)] {
+            let target = crate::cuda::capabilities::Target { arch, tier: KernelTier::Mma };
+            let capabilities =
+                Capabilities { target, multiprocessors: 40, shared_memory, early_launches: false };
+            for dim in [8, 64, 80, 128, 200, 256] {
+                for int8 in [false, true] {
+                    for group in [1, 2, 3, 4, 7, 8, 16] {
+                        let variant = Variant::new(dim, int8, false);
+                        let tile = Tile::new(variant, group, &capabilities);
+                        assert!([16, 32, 64].contains(&(tile.queries >> tile.head_shift)));
+                        assert!(1 << tile.head_shift <= group);
+                        assert!(variant.tile_memory(tile.queries, arch) + 2048 <= shared_memory);
+                    }
+                }
+            }
+        }
+    }
+}
