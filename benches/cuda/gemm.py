@@ -130,11 +130,11 @@ def table_one(kind, m, n, k, variants):
 def splits(kind, m):
     """What is worth comparing for few rows: rows and features of a tile, stages, blocks that share its K."""
     if m <= 64:
-        shapes = [(64, 128, 4, 1), (64, 128, 4, 2), (64, 128, 4, 4), (64, 64, 6, 1), (64, 64, 6, 2), (64, 256, 5, 2), (64, 256, 2, 2), (64, 256, 2, 4)]
+        shapes = [(64, 128, 4, 1), (64, 128, 4, 2), (64, 128, 4, 4), (64, 64, 6, 1), (64, 64, 6, 2), (64, 64, 6, 4)]
     elif m <= 128:
-        shapes = [(128, 128, 3, 1), (128, 128, 3, 2), (128, 128, 3, 4), (128, 64, 4, 1), (128, 64, 4, 2), (128, 256, 4, 1), (128, 256, 4, 2)]
+        shapes = [(128, 128, 3, 1), (128, 128, 3, 2), (128, 64, 4, 1), (128, 64, 4, 2), (128, 64, 4, 4)]
     else:
-        shapes = [(128, 128, 3, 1), (128, 128, 3, 2), (128, 256, 4, 1), (128, 256, 4, 2), (256, 128, 4, 1), (256, 128, 4, 2), (256, 64, 5, 2)]
+        shapes = [(128, 128, 3, 2), (128, 256, 4, 1), (256, 128, 4, 1), (256, 128, 4, 2), (256, 64, 5, 2)]
     return [Split(kind, *shape) for shape in shapes]
 
 
@@ -145,7 +145,7 @@ def table(kind):
             table_one(kind, m, n, k, [Tiles(kind)])
     for n, k in SHAPES:
         for m in [16, 64, 128, 256, 512, 1024]:
-            table_one(kind, m, n, k, (splits(kind, m) if m <= 512 else []) + ([Tiles(kind), Tiles(kind, 128, 6)] if m >= 512 else []))
+            table_one(kind, m, n, k, (splits(kind, m) if m <= 512 else []) + ([Tiles(kind), Tiles(kind, 128, 6)] if m >= 128 else []))
 
 
 if __name__ == "__main__":

@@ -109,6 +109,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["check"]:
         sys.exit(0 if check() else 1)
     elif sys.argv[1:2] == ["table"]:
-        table(sys.argv[2:] or ["f16", "int8", "nf4", "int4", "w8a8"])
+        table(sys.argv[2:] or ["int8", "nf4", "int4", "bf16"])
     else:
         sys.exit(__doc__)

@@ -66,7 +66,7 @@ class Tiles:
         at = step(x.shape[0])
         tiles = -(-x.shape[0] // 256) * -(-codes.shape[0] // self.tile_features)
         grid = [2 * min(multiprocessors // 2, tiles)]
-        shared = self.stages * 128 * (128 + self.tile_features) + 1024
+        shared = self.stages * 128 * (128 + self.tile_features) + 8 * 16 * 36 * 4 + 1024
         return lambda: self.kernel.launch(params, at, grid, 384, shared, cluster=2, dependent=True)
 
 
@@ -212,7 +212,7 @@ class TilesMma:
         threads = 256 if self.rows >= 64 else 128
         self.shape = f"{self.name} {shared >> 10}K"
 
-        def launch():
+        def launch(held=(to, x, x_scales)):
             if pack:
                 pack()
             self.kernel.launch(params, at, [tiles * self.split], threads, shared, dependent=True)
@@ -252,7 +252,7 @@ class Unpacked:
         at = step(rows)
         launches = [pack]
         room = scratch("unpacked", self.features * row_bytes // 4).view(torch.uint8) if self.unpack else None
-        shared = self.stages * 128 * (128 + self.tile_features) + 1024
+        shared = self.stages * 128 * (128 + self.tile_features) + 8 * 16 * 36 * 4 + 1024
         for first in range(0, matrix.rows, self.features if self.unpack else matrix.rows):
             count = min(self.features, matrix.rows - first) if self.unpack else matrix.rows
             if self.unpack:
@@ -271,7 +271,7 @@ class Unpacked:
             grid = [2 * min(multiprocessors // 2, -(-rows // 256) * -(-count // self.tile_features))]
             launches.append(lambda p=tiles, g=grid: self.tiles.launch(p, at, g, 384, shared, cluster=2, dependent=True))
 
-        def launch():
+        def launch(held=(to, x, room)):
             for one in launches:
                 one()
 

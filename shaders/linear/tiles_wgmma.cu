@@ -29,7 +29,7 @@
 #define W_BYTES (TILE_FEATURES * STAGE_K)
 #define STAGE_BYTES (X_BYTES + W_BYTES)
 // With room to begin at a multiple of 1,024.
-#define SHARED_BYTES (STAGES * STAGE_BYTES + 1024)
+#define SHARED_BYTES (STAGES * STAGE_BYTES + 8 * PASS_BYTES + 1024)
 #define SUMS (TILE_FEATURES / 2)
 
 // Where a tile is: its first row, of the cluster's two blocks together, and its first feature.
@@ -75,78 +75,95 @@ __device__ __forceinline__ void load(const Params& p, const Tiles& tiles, u32 st
     }
 }
 
-// Features, in eights, whose operands of the ending are asked for at once: what is read must not wait for what was written before it.
-#define EIGHTS 8
+// A warp's results pass through shared memory, so many features of its 16 rows at a time: they are written, and the residual read, in whole
+// lines. Rows there begin four banks apart.
+#define PASS 32
+#define PASS_PITCH (PASS + 4)
+#define PASS_BYTES (16 * PASS_PITCH * 4)
 
-// Two neighbouring numbers, the second of which may not be there.
-__device__ __forceinline__ float2 two_of(const float* from, bool pairs, bool both) {
-    return pairs ? *reinterpret_cast<const float2*>(from) : make_float2(from[0], both ? from[1] : 0.0f);
+// Four neighbouring numbers, of which `count` are there.
+__device__ __forceinline__ float4 four_of(const float* from, bool fours, u32 count) {
+    if (fours) {
+        return *reinterpret_cast<const float4*>(from);
+    }
+    float4 x = make_float4(from[0], 0.0f, 0.0f, 0.0f);
+    x.y = count > 1 ? from[1] : 0.0f;
+    x.z = count > 2 ? from[2] : 0.0f;
+    x.w = count > 3 ? from[3] : 0.0f;
+    return x;
 }
 
-// Writes a warpgroup's 64 rows. A thread holds two neighbouring features of two rows in each eight features.
-__device__ __forceinline__ void write(const Product& p, const Sum (&sums)[SUMS], u32 row, u32 feature, u32 rows, bool pairs) {
+// Writes a warp's 16 rows, from `row` on. A thread holds two neighbouring features of two rows in each eight features; it writes
+// four neighbouring features of every fourth row.
+__device__ __forceinline__ void write(const Product& p, const Sum (&sums)[SUMS], float* pass, u32 row, u32 feature, u32 rows, bool fours) {
     u32 lane = threadIdx.x % 32;
-    row += threadIdx.x / 32 % 4 * 16 + lane / 4;
-    feature += lane % 4 * 2;
-    const bool inside[2] = {row < rows, row + 8 < rows};
-    float* y = p.y + static_cast<u64>(row) * p.y_stride;
-    const float* residual = p.residual ? p.residual + static_cast<u64>(row) * p.residual_stride : nullptr;
-    float x_scale[2] = {1.0f, 1.0f};
-#if KIND == 0
-    x_scale[0] = inside[0] ? p.x_scales[row] : 0.0f;
-    x_scale[1] = inside[1] ? p.x_scales[row + 8] : 0.0f;
-#endif
+    float* put = pass + lane / 4 * PASS_PITCH + lane % 4 * 2;
+    const float* take = pass + lane / 8 * PASS_PITCH + lane % 8 * 4;
+    row += lane / 8;
+    feature += lane % 8 * 4;
 #pragma unroll
-    for (u32 first = 0; first < TILE_FEATURES / 8; first += EIGHTS) {
-        float2 scale[EIGHTS], bias[EIGHTS], add[EIGHTS][2];
+    for (u32 first = 0; first < TILE_FEATURES; first += PASS) {
+        u32 at = feature + first;
+        u32 count = at < p.features ? min(p.features - at, 4u) : 0;
+        // All that is read is asked for at once: it must not wait for what was written before.
+        float4 add[4];
 #pragma unroll
-        for (u32 i = 0; i < EIGHTS; i++) {
-            u32 at = feature + 8 * (first + i);
-            bool there = at < p.features, both = at + 1 < p.features;
-            scale[i] = make_float2(1.0f, 1.0f);
-#if KIND == 0
-            scale[i] = there ? two_of(reinterpret_cast<const float*>(p.scales) + at, pairs, both) : scale[i];
-#endif
-            bias[i] = p.bias && there ? two_of(p.bias + at, pairs, both) : make_float2(0.0f, 0.0f);
-#pragma unroll
-            for (u32 half = 0; half < 2; half++) {
-                add[i][half] = make_float2(0.0f, 0.0f);
-                if (residual && there && inside[half]) {
-                    add[i][half] = two_of(residual + half * 8 * p.residual_stride + at, pairs, both);
-                }
+        for (u32 i = 0; i < 4; i++) {
+            add[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (p.residual && count > 0 && row + 4 * i < rows) {
+                add[i] = four_of(p.residual + static_cast<u64>(row + 4 * i) * p.residual_stride + at, fours, count);
             }
         }
+        float4 bias = make_float4(0.0f, 0.0f, 0.0f, 0.0f), scale = make_float4(1.0f, 1.0f, 1.0f, 1.0f);
+        if (p.bias && count > 0) {
+            bias = four_of(p.bias + at, fours, count);
+        }
+#if KIND == 0
+        if (count > 0) {
+            scale = four_of(reinterpret_cast<const float*>(p.scales) + at, fours, count);
+        }
+#endif
+        __syncwarp();
 #pragma unroll
-        for (u32 i = 0; i < EIGHTS; i++) {
-            u32 at = feature + 8 * (first + i);
+        for (u32 eight = 0; eight < PASS / 8; eight++) {
+            const Sum* from = sums + (first / 8 + eight) * 4;
+            *reinterpret_cast<float2*>(put + 8 * eight) = make_float2(static_cast<float>(from[0]), static_cast<float>(from[1]));
+            *reinterpret_cast<float2*>(put + 8 * PASS_PITCH + 8 * eight) = make_float2(static_cast<float>(from[2]), static_cast<float>(from[3]));
+        }
+        __syncwarp();
 #pragma unroll
-            for (u32 half = 0; half < 2; half++) {
-                u32 sum = 4 * (first + i) + 2 * half;
-                float2 out;
-                out.x = (worth(sums[sum], x_scale[half], scale[i].x) + bias[i].x) * p.factor + add[i][half].x;
-                out.y = (worth(sums[sum + 1], x_scale[half], scale[i].y) + bias[i].y) * p.factor + add[i][half].y;
-                float* to = y + half * 8 * p.y_stride + at;
-                if (at < p.features && inside[half]) {
-                    if (pairs) {
-                        *reinterpret_cast<float2*>(to) = out;
-                    } else {
-                        to[0] = out.x;
-                        if (at + 1 < p.features) {
-                            to[1] = out.y;
-                        }
-                    }
-                }
+        for (u32 i = 0; i < 4; i++) {
+            float4 sum = *reinterpret_cast<const float4*>(take + 4 * i * PASS_PITCH);
+            if (count == 0 || row + 4 * i >= rows) {
+                continue;
+            }
+            float x_scale = 1.0f;
+#if KIND == 0
+            x_scale = __ldg(p.x_scales + row + 4 * i);
+#endif
+            sum.x = (sum.x * x_scale * scale.x + bias.x) * p.factor + add[i].x;
+            sum.y = (sum.y * x_scale * scale.y + bias.y) * p.factor + add[i].y;
+            sum.z = (sum.z * x_scale * scale.z + bias.z) * p.factor + add[i].z;
+            sum.w = (sum.w * x_scale * scale.w + bias.w) * p.factor + add[i].w;
+            float* y = p.y + static_cast<u64>(row + 4 * i) * p.y_stride + at;
+            if (fours) {
+                *reinterpret_cast<float4*>(y) = sum;
+            } else {
+                y[0] = sum.x;
+                if (count > 1) y[1] = sum.y;
+                if (count > 2) y[2] = sum.z;
+                if (count > 3) y[3] = sum.w;
             }
         }
     }
 }
 
 __device__ __forceinline__ void multiply(const Params& p, const Tiles& tiles, u32 rows, u32 stages_k, u32 ring, u32 full,
-                                         u32 empty) {
+                                         u32 empty, float* pass) {
     u32 rank = cluster_rank();
     u32 group = threadIdx.x / 128 - 1;
     u32 lane = threadIdx.x % 32;
-    bool pairs = in_groups_of(p.product, 2);
+    bool fours = in_groups_of(p.product, 4);
     Place<STAGES> place;
     Sum sums[SUMS];
     for (u32 index = blockIdx.x / 2; index < tiles.count(); index += gridDim.x / 2) {
@@ -167,7 +184,7 @@ __device__ __forceinline__ void multiply(const Params& p, const Tiles& tiles, u3
         if (lane < 2) {
             barrier_arrive_at(empty + 8 * before, lane);
         }
-        write(p.product, sums, tile.row + rank * TILE_ROWS + group * 64, tile.feature, rows, pairs);
+        write(p.product, sums, pass, tile.row + rank * TILE_ROWS + (threadIdx.x / 32 - 4) * 16, tile.feature, rows, fours);
     }
 }
 
@@ -200,7 +217,8 @@ extern "C" __global__ void __launch_bounds__(384, 1) tiles(const __grid_constant
         }
     } else {
         more_registers<232>();
-        multiply(p, tiles, rows, stages_k, ring, full, empty);
+        float* pass = reinterpret_cast<float*>(shared + (ring - shared_address(shared)) + STAGES * STAGE_BYTES);
+        multiply(p, tiles, rows, stages_k, ring, full, empty, pass + (threadIdx.x / 32 - 4) * (PASS_BYTES / 4));
     }
     // The other block may still write here.
     cluster_sync();
