@@ -113,19 +113,17 @@ def tile_variant(dim, group, queries=None):
 
 
 class Attention:
-    def __init__(self, pool, heads, window=None, softcap=None, sinks=False, scale=None, share_blocks=8, cluster_blocks=32, busy=None, single_defines={}, tile_defines={}, queries=None):
+    def __init__(self, pool, heads, window=None, softcap=None, sinks=False, scale=None, share_blocks=4, busy=None, tile_defines={}, queries=None):
         self.pool, self.heads, self.window, self.softcap = pool, heads, window, softcap
         self.scale = 1 / math.sqrt(pool.dim) if scale is None else scale
         self.group = heads // pool.kv_heads
         self.sinks = torch.randn(heads, device=DEVICE) * 3 if sinks else None
         processors = torch.cuda.get_device_properties(0).multi_processor_count
-        self.share_blocks, self.cluster_blocks, self.busy = share_blocks, cluster_blocks, busy or processors
-        self.clusters = architecture() == "sm_90a"
+        self.share_blocks, self.busy = share_blocks, busy or 2 * processors
         dim = next(d for d in (64, 128, 256) if d >= pool.dim)
         self.padded = dim
         defines = dict(DIM=dim, WHOLE=int(dim == pool.dim), INT8=int(pool.int8), CAPPED=int(softcap is not None))
-        self.single = kernel("attention/single.cu", "single", **defines, **single_defines)
-        self.single_threads = 32 * single_defines.get("WARPS", 4 if dim > 128 else 8)
+        self.single = kernel("attention/single.cu", "single", **defines)
         self.queries, self.head_shift = tile_variant(dim, self.group, queries)
         self.tiles = (self.queries >> self.head_shift).bit_length() - 5
         keys, stages = tile_defines.get("KEYS", 32), tile_defines.get("STAGES", 2 if dim > 128 else 3)
@@ -154,13 +152,11 @@ class Attention:
         singles, tiles = self.lengths[0], self.lengths[1 + self.tiles]
         self.runs = self.pool.kv_heads * -(-self.group // 8)
         tasks = max(singles * self.runs, 1)
-        self.cluster = 1 << min(max(self.busy // tasks, 1).bit_length() - 1, 3) if self.clusters else 1
-        wanted = max(self.busy // tasks, min(longest // 4096, 4096 // tasks), 1)
-        self.shares = self.cluster * min(64, max(1, wanted // self.cluster))
+        self.shares = max(1, self.busy // tasks, min(longest // 4096, 4096 // tasks))
         self.tile_runs = self.pool.kv_heads * -(-self.group // (1 << self.head_shift))
         tile_tasks = max(tiles * self.tile_runs, 1)
-        self.tile_shares = max(1, min(16, 2 * self.busy // tile_tasks))
-        size = max(tasks * self.shares * 8 * (self.padded + 2), tile_tasks * self.tile_shares * self.queries * (self.padded + 4))
+        self.tile_shares = max(1, min(16, self.busy // tile_tasks))
+        size = max(tasks * self.shares * 8 * (self.padded + 4), tile_tasks * self.tile_shares * self.queries * (self.padded + 4))
         self.partials = torch.full((size,), math.nan, device=DEVICE)
         self.counters = torch.zeros(max(tasks, tile_tasks), dtype=torch.int32, device=DEVICE)
         return self
@@ -169,11 +165,11 @@ class Attention:
         runs = -(-self.group // 8) if single else -(-self.group // (1 << self.head_shift))
         aligned = int(self.query_first % 4 == 0 and self.query_rows.shape[1] % 4 == 0 and pool.dim % 4 == 0)
         packed = struct.pack(
-            "<9Q9I2f7I", pointer(self.query_rows) + 4 * self.query_first, pointer(pool.k[0]), pointer(pool.v[0]), pointer(pool.k[1]), pointer(pool.v[1]),
+            "<9Q9I2f5I", pointer(self.query_rows) + 4 * self.query_first, pointer(pool.k[0]), pointer(pool.v[0]), pointer(pool.k[1]), pointer(pool.v[1]),
             pointer(self.sinks), pointer(self.output), pointer(self.partials), pointer(self.counters),
             self.query_rows.shape[1], self.heads, pool.kv_heads, self.group, runs, pool.dim, pool.vector_bytes, pool.page_tokens,
             0xffffffff if self.window is None else self.window, self.scale, self.softcap or 0.0, self.head_shift, self.tiles,
-            self.busy, self.share_blocks if single else 16, self.cluster_blocks, aligned, 0)
+            self.busy, self.share_blocks if single else 16, aligned)
         return ctypes.create_string_buffer(packed, len(packed))
 
     def launch(self, pool=None, dependent=False):
@@ -181,7 +177,7 @@ class Attention:
         singles, tiles = self.lengths[0], self.lengths[1 + self.tiles]
         if singles:
             grid = (self.shares, self.runs, singles)
-            self.single.launch(self.params(True, pool), self.step, grid, self.single_threads, cluster=self.cluster, dependent=dependent)
+            self.single.launch(self.params(True, pool), self.step, grid, 128, dependent=dependent)
         if tiles:
             grid = (self.tile_runs, tiles, self.tile_shares)
             self.tile.launch(self.params(False, pool), self.step, grid, self.tile_threads, self.shared, dependent=dependent)

@@ -37,14 +37,11 @@ struct Params {
     // attention/tile: 2^head_shift query heads in a run; which list of tiles: 0, 1, 2 for those of 16, 32, 64 rows.
     u32 head_shift;
     u32 tiles;
-    // Blocks of positions that are worth a share. attention/single: those that are worth one beyond a cluster, and blocks that keep the device
-    // busy.
+    // Blocks that keep the device busy, and blocks of positions that are worth a share.
     u32 busy;
     u32 share_blocks;
-    u32 cluster_blocks;
     // Whether the query's rows and heads begin at multiples of four floats.
     u32 aligned;
-    u32 padding;
 };
 
 // Less than any score, and such that differences of it are finite.
@@ -89,4 +86,20 @@ __device__ __forceinline__ float fit_f16(u32 magnitude, float& undone) {
     u32 exponent = min(268 - (magnitude >> 23), 253);
     undone = __uint_as_float((254 - exponent) << 23);
     return __uint_as_float(exponent << 23);
+}
+
+// Whether this block is the last of so many to come here; what the others have written before can be read then.
+__device__ __forceinline__ bool is_last_of(u32* counter, u32 shares) {
+    __shared__ u32 is_last;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        u32 before;
+        asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+        is_last = before == shares - 1;
+        if (is_last) {
+            *counter = 0;
+        }
+    }
+    __syncthreads();
+    return is_last;
 }

@@ -10,14 +10,13 @@
 // Nothing passes through shared memory but the warps' sums at the end; the next block of positions is on its way while one is worked on,
 // and so is what page the one after it is in. A key or a value is read once for all heads of its group.
 //
-// The shares of a cluster of blocks are put together through shared memory, which is fast; where there are more clusters to a row, or none
-// (below sm_90), what they leave goes through memory, and the last to finish puts it together.
+// The last share of a row to finish puts together what all have left.
 //
 // Precision: queries are rounded to f16 after a power of two that makes them fit. Keys are exact: those of int8 are multiplied as codes, and
 // the products scaled. Shares are rounded to f16, and what they are divided by is the sum of the rounded ones. Values of f16 are
 // exact, those of int8 are rounded to f16.
 //
-// Shapes: query rows × (heads · dim) f32, output likewise; pools: see CUDA.md. `partials`: for each row, run of heads and cluster, DIM + 2
+// Shapes: query rows × (heads · dim) f32, output likewise; pools: see CUDA.md. `partials`: for each row, run of heads and share, DIM + 4
 // floats of each head: sums, not yet divided, then the largest score and the sum of shares. `counters`: for each row and run, zero between launches.
 // Variants: DIM (64, 128, 256: the head's elements, filled up), WHOLE (dim is DIM), INT8, CAPPED.
 // Costs 2 · dim elements of cache per position and key head, read once; 16 · 2 · dim operations on the units for each.
@@ -33,10 +32,9 @@
 #endif
 
 // Warps of a block, as ops/attention.rs has them.
-#ifndef WARPS
-#define WARPS (DIM > 128 ? 4 : 8)
-#define RESIDENT 1
-#endif
+#define WARPS 4
+// Blocks that a multiprocessor is to hold at once: while one begins or ends, the other reads.
+#define RESIDENT 2
 #define HEADS 8
 #define GROWTH 10.0f
 // Tiles of 16 positions in a block of positions.
@@ -53,9 +51,8 @@
 // Whether the registers hold the next block's values while this one's are used.
 #define AHEAD (DIM <= 128)
 
-// Clusters whose shares can be put together.
-#define MOST_CLUSTERS 64
-
+// Shares whose sums are under way at once when they are put together.
+#define AT_ONCE 8
 
 struct Keys {
     uint4 of[TILES][2][KEY_RUNS];
@@ -65,14 +62,14 @@ struct Values {
     u32 of[TILES][4][VALUE_RUNS][VALUE_WORDS];
 };
 
-// What a lane knows of one position of a block: the head vector of the pool (or NOWHERE), and the scales of key and value (f16).
+// What a lane knows of one position of a block: the head vector of the pool, whether it is one of the share's, and the scales of key and
+// value (f16).
 struct Place {
     u32 vector;
+    u32 valid;
     u32 key_scale;
     u32 value_scale;
 };
-
-#define NOWHERE 0xffffffffu
 
 // A share of the positions that a row sees, and the heads that look at them.
 struct Share {
@@ -93,61 +90,51 @@ struct Found {
 };
 
 __shared__ float warp_sums[WARPS][HEADS][DIM + 4];
-__shared__ float tops[MOST_CLUSTERS][HEADS];
-__shared__ float totals[MOST_CLUSTERS][HEADS];
-// What the block's warps have found together; the sums are those of the first warp.
-__shared__ float block_tops[HEADS];
-__shared__ float block_totals[HEADS];
-__shared__ u32 is_last;
+__shared__ float tops[WARPS][HEADS];
+__shared__ float totals[WARPS][HEADS];
 
-__device__ __forceinline__ uint4 load16(const u8* at, bool valid) {
+// Loads are never conditional: a register that is written or not would have to be waited for at once. Where there is nothing to read they
+// read what is elsewhere, and that is left out afterwards.
+__device__ __forceinline__ uint4 load16(const u8* at) {
     uint4 x;
-    asm volatile("{.reg .pred p; setp.ne.u32 p, %5, 0; mov.u32 %0, 0; mov.u32 %1, 0; mov.u32 %2, 0; mov.u32 %3, 0;\n"
-                 "@p ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];}"
-                 : "=&r"(x.x), "=&r"(x.y), "=&r"(x.z), "=&r"(x.w)
-                 : "l"(at), "r"((u32)valid));
+    asm volatile("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+                 : "l"(at));
     return x;
 }
 
-__device__ __forceinline__ uint2 load8(const u8* at, bool valid) {
+__device__ __forceinline__ uint2 load8(const u8* at) {
     uint2 x;
-    asm volatile("{.reg .pred p; setp.ne.u32 p, %3, 0; mov.u32 %0, 0; mov.u32 %1, 0;\n"
-                 "@p ld.global.L1::no_allocate.v2.u32 {%0, %1}, [%2];}"
-                 : "=&r"(x.x), "=&r"(x.y)
-                 : "l"(at), "r"((u32)valid));
+    asm volatile("ld.global.L1::no_allocate.L2::128B.v2.u32 {%0, %1}, [%2];" : "=r"(x.x), "=r"(x.y) : "l"(at));
     return x;
 }
 
-// Whether a head vector has elements at this byte.
-__device__ __forceinline__ bool has(const Params& p, u32 byte) {
-    return WHOLE || byte < p.vector_bytes;
+// What begins at this byte of a head vector, or at the last that has `bytes` more.
+__device__ __forceinline__ u32 within(const Params& p, u32 byte, u32 bytes) {
+    return WHOLE ? byte : min(byte, p.vector_bytes - bytes);
 }
 
-// The page of the position that is this lane's to look up, of the block of positions at `first`. It is not waited for.
+// The page of the position that is this lane's to look up, of the block of positions at `first`; any where there is no such position.
+// It is not waited for.
 __device__ __forceinline__ u32 load_page(const Params& p, const Share& share, u32 first, u32 lane) {
-    u32 position = first + lane % POSITIONS;
-    bool valid = position >= share.begin && position < share.end;
+    u32 position = max(min(first + lane % POSITIONS, share.end - 1), share.begin);
     u32 page;
-    asm volatile("{.reg .pred p; setp.ne.u32 p, %2, 0; mov.u32 %0, 0xffffffff; @p ld.global.u32 %0, [%1];}"
-                 : "=&r"(page)
-                 : "l"(share.pages + (valid ? position / p.page_tokens : 0)), "r"((u32)valid));
+    asm volatile("ld.global.u32 %0, [%1];" : "=r"(page) : "l"(share.pages + position / p.page_tokens));
     return page;
 }
 
 __device__ __forceinline__ Place place_in(const Params& p, const Share& share, u32 page, u32 first, u32 lane) {
-    u32 within = (first + lane % POSITIONS) % p.page_tokens;
-    Place place = {NOWHERE, 0, 0};
-    if (page != NOWHERE) {
-        place.vector = (page * p.kv_heads + share.kv_head) * p.page_tokens + within;
-    }
+    u32 position = first + lane % POSITIONS;
+    Place place;
+    place.valid = position >= share.begin && position < share.end;
+    position = max(min(position, share.end - 1), share.begin);
+    place.vector = (page * p.kv_heads + share.kv_head) * p.page_tokens + position % p.page_tokens;
     return place;
 }
 
 __device__ __forceinline__ u32 load_scale(const u16* scales, u32 vector) {
-    u32 scale;
-    asm volatile("{.reg .pred p; .reg .u16 x; setp.ne.u32 p, %2, 0; mov.u16 x, 0; @p ld.global.u16 x, [%1]; cvt.u32.u16 %0, x;}"
-                 : "=r"(scale)
-                 : "l"(scales + (vector == NOWHERE ? 0 : vector)), "r"((u32)(vector != NOWHERE)));
+    u16 scale;
+    asm volatile("ld.global.u16 %0, [%1];" : "=h"(scale) : "l"(scales + vector));
     return scale;
 }
 
@@ -165,14 +152,11 @@ __device__ __forceinline__ void load_keys(const Params& p, Keys& keys, const Pla
     for (u32 tile = 0; tile < TILES; tile++) {
 #pragma unroll
         for (u32 half = 0; half < 2; half++) {
-            u32 from = 16 * tile + 8 * half + lane / 4;
-            u32 vector = __shfl_sync(~0u, place.vector, from);
-            bool valid = vector != NOWHERE;
-            u32 byte = 16 * (lane % 4);
-            const u8* at = (const u8*)p.keys + (u64)(valid ? vector : 0) * p.vector_bytes + byte;
+            u32 vector = __shfl_sync(~0u, place.vector, 16 * tile + 8 * half + lane / 4);
+            const u8* at = (const u8*)p.keys + (u64)vector * p.vector_bytes;
 #pragma unroll
             for (u32 run = 0; run < KEY_RUNS; run++) {
-                keys.of[tile][half][run] = load16(at + 64 * run, valid && has(p, byte + 64 * run));
+                keys.of[tile][half][run] = load16(at + within(p, 64 * run + 16 * (lane % 4), 16));
             }
         }
     }
@@ -184,23 +168,42 @@ __device__ __forceinline__ void load_values(const Params& p, Values& values, con
     for (u32 tile = 0; tile < TILES; tile++) {
 #pragma unroll
         for (u32 k = 0; k < 4; k++) {
-            u32 from = 16 * tile + 2 * (lane % 4) + 8 * (k / 2) + k % 2;
-            u32 vector = __shfl_sync(~0u, place.vector, from);
-            bool valid = vector != NOWHERE;
-            u32 byte = VALUE_BYTES * (lane / 4);
-            const u8* at = (const u8*)p.values + (u64)(valid ? vector : 0) * p.vector_bytes + byte;
+            u32 vector = __shfl_sync(~0u, place.vector, 16 * tile + 2 * (lane % 4) + 8 * (k / 2) + k % 2);
+            const u8* at = (const u8*)p.values + (u64)vector * p.vector_bytes;
 #pragma unroll
             for (u32 run = 0; run < VALUE_RUNS; run++) {
-                u32 offset = 8 * VALUE_BYTES * run;
-                bool there = valid && has(p, byte + offset);
+                const u8* from = at + within(p, VALUE_BYTES * (8 * run + lane / 4), VALUE_BYTES);
 #if INT8 && DIM == 64
-                uint2 x = load8(at + offset, there);
+                uint2 x = load8(from);
                 values.of[tile][k][run][0] = x.x, values.of[tile][k][run][1] = x.y;
 #else
-                uint4 x = load16(at + offset, there);
+                uint4 x = load16(from);
                 values.of[tile][k][run][0] = x.x, values.of[tile][k][run][1] = x.y;
                 values.of[tile][k][run][2] = x.z, values.of[tile][k][run][3] = x.w;
 #endif
+            }
+        }
+    }
+}
+
+// Makes the values of positions that are none of the share's zero, where a block has such: no share of theirs, 0, could undo NaN.
+__device__ __forceinline__ void leave_out(Values& values, Place& place, u32 lane) {
+    if (__all_sync(~0u, place.valid != 0)) {
+        return;
+    }
+    place.value_scale = place.valid ? place.value_scale : 0;
+#pragma unroll
+    for (u32 tile = 0; tile < TILES; tile++) {
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) {
+            bool valid = __shfl_sync(~0u, place.valid, 16 * tile + 2 * (lane % 4) + 8 * (k / 2) + k % 2) != 0;
+#pragma unroll
+            for (u32 run = 0; run < VALUE_RUNS; run++) {
+#pragma unroll
+                for (u32 word = 0; word < VALUE_WORDS; word++) {
+                    u32& x = values.of[tile][k][run][word];
+                    x = valid ? x : 0;
+                }
             }
         }
     }
@@ -283,7 +286,7 @@ __device__ __forceinline__ void softmax(const Params& p, const Place& place, con
 #pragma unroll
         for (u32 half = 0; half < 2; half++) {
             u32 from = 16 * tile + 8 * half + lane / 4;
-            bool valid = __shfl_sync(~0u, place.vector, from) != NOWHERE;
+            bool valid = __shfl_sync(~0u, place.valid, from) != 0;
             float by = INT8 ? half_value(__shfl_sync(~0u, place.key_scale, from)) : 1.0f;
 #pragma unroll
             for (u32 head = 0; head < 2; head++) {
@@ -372,43 +375,62 @@ __device__ __forceinline__ void add_values(const Values& values, const Place& pl
     }
 }
 
-// Goes over the warp's blocks of positions of a share; `page` is that of the lane's position in the second of them.
-__device__ __forceinline__ void go_over(const Params& p, const Share& share, u32 first, u32 last, const u32 (&queries)[DIM / 8],
-                                        const float (&factor)[2], u32 lane, Place place, u32 page, Found& found) {
-    constexpr u32 PACE = WARPS * POSITIONS;
+// What a warp has under way: a block's keys and values, and where they are.
+struct Block {
     Keys keys;
     Values values;
-    load_keys(p, keys, place, lane);
-    load_scales(p, place);
+    Place place;
+};
+
+// One block of positions; with MORE it sends for what is at `next` meanwhile.
+template <bool MORE>
+__device__ __forceinline__ void attend(const Params& p, Block& block, const Place& next, const u32 (&queries)[DIM / 8], const float (&factor)[2],
+                                       u32 lane, Found& found) {
+    Place place = block.place;
+    float c[TILES][4];
+#pragma unroll
+    for (u32 tile = 0; tile < TILES; tile++) {
+        products(block.keys, tile, queries, c[tile]);
+    }
+    if (MORE) {
+        block.place = next;
+        load_keys(p, block.keys, block.place, lane);
+        load_scales(p, block.place);
+    }
+    if (!AHEAD) {
+        load_values(p, block.values, place, lane);
+    }
+    softmax(p, place, factor, lane, c, found);
+    leave_out(block.values, place, lane);
+#pragma unroll
+    for (u32 tile = 0; tile < TILES; tile++) {
+        add_values(block.values, place, tile, lane, c[tile], found);
+    }
+    if (AHEAD && MORE) {
+        load_values(p, block.values, block.place, lane);
+    }
+}
+
+// Goes over the warp's blocks of positions of a share; `page` is that of the lane's position in the second of them.
+__device__ __forceinline__ void go_over(const Params& p, const Share& share, u32 first, u32 last, u32 row, u32 lane, const Place& place, u32 page,
+                                        Found& found) {
+    constexpr u32 PACE = WARPS * POSITIONS;
+    Block block;
+    block.place = place;
+    load_keys(p, block.keys, place, lane);
+    load_scales(p, block.place);
     if (AHEAD) {
-        load_values(p, values, place, lane);
+        load_values(p, block.values, place, lane);
     }
-    for (u32 at = first; at < last; at += PACE) {
-        Place next = place_in(p, share, page, at + PACE, lane);
-        bool more = at + PACE < last;
-        page = load_page(p, share, at + 2 * PACE, lane);
-        float c[TILES][4];
-#pragma unroll
-        for (u32 tile = 0; tile < TILES; tile++) {
-            products(keys, tile, queries, c[tile]);
-        }
-        if (more) {
-            load_keys(p, keys, next, lane);
-            load_scales(p, next);
-        }
-        if (!AHEAD) {
-            load_values(p, values, place, lane);
-        }
-        softmax(p, place, factor, lane, c, found);
-#pragma unroll
-        for (u32 tile = 0; tile < TILES; tile++) {
-            add_values(values, place, tile, lane, c[tile], found);
-        }
-        if (AHEAD && more) {
-            load_values(p, values, next, lane);
-        }
-        place = next;
+    u32 queries[DIM / 8];
+    float factor[2];
+    load_queries(p, share, row, lane, queries, factor);
+    for (; first + PACE < last; first += PACE) {
+        Place next = place_in(p, share, page, first + PACE, lane);
+        page = load_page(p, share, first + 2 * PACE, lane);
+        attend<true>(p, block, next, queries, factor, lane, found);
     }
+    attend<false>(p, block, block.place, queries, factor, lane, found);
 }
 
 // Puts a warp's sums beside those of the others, brought to the largest score of all, with its total; `tops` has what each was relative to.
@@ -449,201 +471,110 @@ __device__ __forceinline__ void put_down(Found& found, u32 warp, u32 lane) {
     __syncthreads();
 }
 
-// What has been found of a head: sums are relative to `top`, in units of log 2.
+// What has been found of some elements of a head: sums are relative to `top`, in units of log 2.
+template <typename Elements>
 struct Sum {
     float top;
     float total;
-    float of_element;
+    Elements of;
 };
 
-// Of an element, by all warps of the block.
-__device__ __forceinline__ Sum of_block(u32 head, u32 d) {
-    Sum sum = {tops[0][head], 0.0f, 0.0f};
-#pragma unroll
-    for (u32 warp = 0; warp < WARPS; warp++) {
-        sum.top = fmaxf(sum.top, tops[warp][head]);
-        sum.total += totals[warp][head];
-        sum.of_element += warp_sums[warp][head][d];
+__device__ __forceinline__ float times(float x, float by) {
+    return x * by;
+}
+
+__device__ __forceinline__ float4 times(float4 x, float by) {
+    return make_float4(x.x * by, x.y * by, x.z * by, x.w * by);
+}
+
+// Takes the head's sink into the sum, if it has one, and divides.
+template <typename Elements>
+__device__ __forceinline__ Elements result_of(const Params& p, u32 head, Sum<Elements> sum) {
+    float by = 1.0f;
+    if (p.sinks != nullptr) {
+        float sink = p.sinks[head] * LOG2E;
+        float top = fmaxf(sum.top, sink);
+        by = power2(sum.top - top);
+        sum.total = sum.total * by + power2(sink - top);
     }
-    return sum;
+    return times(sum.of, by / sum.total);
 }
 
-#if __CUDA_ARCH__ >= 900
-__device__ __forceinline__ float of_rank(const float* here, u32 rank) {
-    u32 at = (u32)__cvta_generic_to_shared(here);
-    float x;
-    asm volatile("{.reg .u32 there; mapa.shared::cluster.u32 there, %1, %2; ld.shared::cluster.f32 %0, [there];}" : "=f"(x) : "r"(at), "r"(rank));
-    return x;
-}
-
-__device__ __forceinline__ void cluster_arrive() {
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-}
-
-__device__ __forceinline__ void cluster_wait() {
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-#else
-__device__ __forceinline__ float of_rank(const float* here, u32) {
-    return *here;
-}
-
-__device__ __forceinline__ void cluster_arrive() {}
-
-__device__ __forceinline__ void cluster_wait() {}
-#endif
-
-// Of an element, by the first `ranks` blocks of the cluster.
-#define MOST_RANKS 8
-__device__ __forceinline__ Sum of_cluster(u32 ranks, u32 head, u32 d) {
-    float top[MOST_RANKS], total[MOST_RANKS], element[MOST_RANKS];
-#pragma unroll
-    for (u32 rank = 0; rank < MOST_RANKS; rank++) {
-        u32 there = min(rank, ranks - 1);
-        top[rank] = of_rank(block_tops + head, there);
-        total[rank] = of_rank(block_totals + head, there);
-        element[rank] = of_rank(warp_sums[0][head] + d, there);
-    }
-    Sum sum = {top[0], 0.0f, 0.0f};
-#pragma unroll
-    for (u32 rank = 1; rank < MOST_RANKS; rank++) {
-        sum.top = fmaxf(sum.top, top[rank]);
-    }
-#pragma unroll
-    for (u32 rank = 0; rank < MOST_RANKS; rank++) {
-        float weight = rank < ranks ? power2(top[rank] - sum.top) : 0.0f;
-        if (rank < ranks) {
-            sum.total += weight * total[rank];
-            sum.of_element += weight * element[rank];
-        }
-    }
-    return sum;
-}
-
-// Leaves an element for the other clusters at `own`, or as the result where that is null.
-__device__ __forceinline__ void leave(const Params& p, const Share& share, u32 row, float* own, u32 head, u32 d, Sum sum) {
-    if (own != nullptr) {
-        float* out = own + head * (DIM + 2);
-        out[d] = sum.of_element;
-        if (d == 0) {
-            out[DIM] = sum.top;
-            out[DIM + 1] = sum.total;
-        }
-    } else if (WHOLE || d < p.dim) {
-        if (p.sinks != nullptr) {
-            float sink = p.sinks[share.first_head + head] * LOG2E;
-            float top = fmaxf(sum.top, sink);
-            float by = power2(sum.top - top);
-            sum.of_element *= by;
-            sum.total = sum.total * by + power2(sink - top);
-        }
-        p.output[((u64)row * p.heads + share.first_head + head) * p.dim + d] = sum.of_element / sum.total;
-    }
-}
-
-// Adds up what `ranks` blocks of the cluster have put down, and leaves it. Each of them has a part of the elements.
-__device__ __forceinline__ void add_up(const Params& p, const Share& share, u32 row, float* own, u32 rank, u32 ranks) {
-    u32 elements = share.heads * DIM;
-    if (ranks == 1) {
-        for (u32 i = threadIdx.x; i < elements; i += blockDim.x) {
-            leave(p, share, row, own, i / DIM, i % DIM, of_block(i / DIM, i % DIM));
-        }
-        return;
-    }
-    for (u32 i = threadIdx.x; i < elements; i += blockDim.x) {
+// Adds up what the warps have put down, and leaves it for the other shares at `own`, or as the result where that is null.
+__device__ __forceinline__ void leave(const Params& p, const Share& share, u32 row, float* own) {
+    for (u32 i = threadIdx.x; i < share.heads * DIM; i += 32 * WARPS) {
         u32 head = i / DIM, d = i % DIM;
-        Sum sum = of_block(head, d);
-        // Nobody else reads this element of this warp.
-        warp_sums[0][head][d] = sum.of_element;
-        if (d == 0) {
-            block_tops[head] = sum.top;
-            block_totals[head] = sum.total;
+        Sum<float> sum = {tops[0][head], 0.0f, 0.0f};
+#pragma unroll
+        for (u32 warp = 0; warp < WARPS; warp++) {
+            sum.top = fmaxf(sum.top, tops[warp][head]);
+            sum.total += totals[warp][head];
+            sum.of += warp_sums[warp][head][d];
         }
-    }
-    cluster_arrive();
-    cluster_wait();
-    u32 part = (elements + ranks - 1) / ranks;
-    for (u32 i = rank * part + threadIdx.x; i < min(elements, (rank + 1) * part); i += blockDim.x) {
-        leave(p, share, row, own, i / DIM, i % DIM, of_cluster(ranks, i / DIM, i % DIM));
-    }
-    // Until all have read, no block may end.
-    cluster_arrive();
-    cluster_wait();
-}
-
-// What the last block of a row to finish does: weighs and adds up what all clusters have left.
-__device__ __forceinline__ void put_together(const Params& p, const Share& share, const float* partials, u32 clusters, u32 row) {
-    u32 span = share.heads * (DIM + 2);
-    for (u32 i = threadIdx.x; i < clusters * share.heads; i += blockDim.x) {
-        const float* left = partials + (u64)(i / share.heads) * span + i % share.heads * (DIM + 2);
-        tops[i / share.heads][i % share.heads] = __ldcg(left + DIM);
-        totals[i / share.heads][i % share.heads] = __ldcg(left + DIM + 1);
-    }
-    __syncthreads();
-    // A warp has some of the heads; what is divided by becomes part of the weights.
-    for (u32 head = threadIdx.x / 32; head < share.heads; head += WARPS) {
-        u32 lane = threadIdx.x % 32;
-        float top = p.sinks ? p.sinks[share.first_head + head] * LOG2E : LOWEST;
-        float sink = top;
-        for (u32 i = lane; i < clusters; i += 32) {
-            top = fmaxf(top, tops[i][head]);
-        }
-        for (u32 distance = 16; distance > 0; distance /= 2) {
-            top = fmaxf(top, __shfl_xor_sync(~0u, top, distance));
-        }
-        float total = 0.0f;
-        for (u32 i = lane; i < clusters; i += 32) {
-            float weight = power2(tops[i][head] - top);
-            tops[i][head] = weight;
-            total += weight * totals[i][head];
-        }
-        for (u32 distance = 16; distance > 0; distance /= 2) {
-            total += __shfl_xor_sync(~0u, total, distance);
-        }
-        total += p.sinks ? power2(sink - top) : 0.0f;
-        __syncwarp();
-        for (u32 i = lane; i < clusters; i += 32) {
-            tops[i][head] /= total;
-        }
-    }
-    __syncthreads();
-    float* out = p.output + ((u64)row * p.heads + share.first_head) * p.dim;
-    for (u32 i = threadIdx.x; i < share.heads * (DIM / 2); i += blockDim.x) {
-        u32 head = i / (DIM / 2), d = 2 * (i % (DIM / 2));
-        const float* left = partials + head * (DIM + 2) + d;
-        float x = 0.0f, y = 0.0f;
-#pragma unroll 8
-        for (u32 from = 0; from < clusters; from++) {
-            float2 part = __ldcg((const float2*)(left + (u64)from * span));
-            x += part.x * tops[from][head];
-            y += part.y * tops[from][head];
-        }
-        if (WHOLE || d < p.dim) {
-            out[head * p.dim + d] = x;
-        }
-        if (WHOLE || d + 1 < p.dim) {
-            out[head * p.dim + d + 1] = y;
+        if (own != nullptr) {
+            float* out = own + head * (DIM + 4);
+            __stcg(out + d, sum.of);
+            if (d == 0) {
+                __stcg((float2*)(out + DIM), make_float2(sum.top, sum.total));
+            }
+        } else if (WHOLE || d < p.dim) {
+            p.output[((u64)row * p.heads + share.first_head + head) * p.dim + d] = result_of(p, share.first_head + head, sum);
         }
     }
 }
 
-__device__ __forceinline__ u32 cluster_size() {
-    u32 size = 1;
-#if __CUDA_ARCH__ >= 900
-    asm("mov.u32 %0, %%cluster_nctaid.x;" : "=r"(size));
-#endif
-    return size;
+// Elements d to d + 3 of a head by all shares of the row. AT_ONCE are on their way together.
+__device__ __forceinline__ Sum<float4> of_shares(const float* left, u32 d, u32 span, u32 shares) {
+    Sum<float4> sum = {LOWEST, 0.0f, make_float4(0.0f, 0.0f, 0.0f, 0.0f)};
+    for (u32 first = 0; first < shares; first += AT_ONCE) {
+        float2 found[AT_ONCE];
+        float4 of[AT_ONCE];
+#pragma unroll
+        for (u32 i = 0; i < AT_ONCE; i++) {
+            const float* share = left + (u64)min(first + i, shares - 1) * span;
+            found[i] = __ldcg((const float2*)(share + DIM));
+            of[i] = __ldcg((const float4*)(share + d));
+        }
+        float top = sum.top;
+#pragma unroll
+        for (u32 i = 0; i < AT_ONCE; i++) {
+            top = fmaxf(top, found[i].x);
+        }
+        float by = power2(sum.top - top);
+        sum = {top, sum.total * by, times(sum.of, by)};
+#pragma unroll
+        for (u32 i = 0; i < AT_ONCE; i++) {
+            if (first + i < shares) {
+                float weight = power2(found[i].x - top);
+                sum.total += weight * found[i].y;
+                sum.of = make_float4(sum.of.x + weight * of[i].x, sum.of.y + weight * of[i].y, sum.of.z + weight * of[i].z,
+                                     sum.of.w + weight * of[i].w);
+            }
+        }
+    }
+    return sum;
 }
 
-// How many shares are worth it: one for each rank of a cluster, or as many clusters as need be.
-__device__ __forceinline__ u32 shares_of(const Params& p, u32 tasks, u32 blocks, u32 ranks) {
-    u32 most = p.busy / tasks, worth = blocks / p.share_blocks;
-    if (worth > ranks) {
-        worth = max(ranks, min(worth, blocks / p.cluster_blocks));
+// What the last share of a row to finish does.
+__device__ __forceinline__ void put_together(const Params& p, const Share& share, const float* partials, u32 shares, u32 row) {
+    u32 span = share.heads * (DIM + 4);
+    for (u32 i = threadIdx.x; i < share.heads * (DIM / 4); i += 32 * WARPS) {
+        u32 head = i / (DIM / 4), d = 4 * (i % (DIM / 4));
+        Sum<float4> sum = of_shares(partials + head * (DIM + 4), d, span, shares);
+        float4 x = result_of(p, share.first_head + head, sum);
+        float* out = p.output + ((u64)row * p.heads + share.first_head + head) * p.dim + d;
+        if (WHOLE) {
+            *(float4*)out = x;
+        } else {
+            const float each[4] = {x.x, x.y, x.z, x.w};
+#pragma unroll
+            for (u32 e = 0; e < 4; e++) {
+                if (d + e < p.dim) {
+                    out[e] = each[e];
+                }
+            }
+        }
     }
-    u32 shares = max(min(most, worth), blocks * POSITIONS / 4096);
-    shares = shares > ranks ? shares / ranks * ranks : shares;
-    return max(min(shares, gridDim.x), 1);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS, RESIDENT) single(const __grid_constant__ Params p, const Step* step) {
@@ -652,7 +583,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, RESIDENT) single(const 
         pdl_wait();
         return;
     }
-    u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    // The same for all lanes, which the compiler is to know.
+    u32 warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
     const u32* entry = step->attention + 4 * blockIdx.z;
     u32 row = entry[0], position = entry[2];
     Share share;
@@ -666,18 +598,19 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, RESIDENT) single(const 
 
     // Blocks begin at multiples of POSITIONS, so that they keep to pages where pages do.
     u32 from = share.begin / POSITIONS, blocks = (share.end + POSITIONS - 1) / POSITIONS - from;
-    u32 size = cluster_size();
-    u32 shares = shares_of(p, singles * gridDim.y, blocks, size);
+    u32 wanted = max(min(p.busy / (singles * gridDim.y), blocks / p.share_blocks), blocks * POSITIONS / 4096);
+    u32 shares = max(min(wanted, gridDim.x), 1);
+    u32 each = (blocks + shares - 1) / shares;
+    shares = (blocks + each - 1) / each;
     if (blockIdx.x >= shares) {
         pdl_wait();
         return;
     }
-    u32 each = (blocks + shares - 1) / shares;
     u32 first = (from + blockIdx.x * each + warp) * POSITIONS;
     u32 last = min((from + (blockIdx.x + 1) * each) * POSITIONS, share.end);
     u32 page = load_page(p, share, first, lane), next_page = load_page(p, share, first + WARPS * POSITIONS, lane);
     Place place = place_in(p, share, page, first, lane);
-    if (first < last && place.vector != NOWHERE) {
+    if (first < last && place.valid) {
         // What earlier steps wrote is on its way while the step's last kernel still runs.
         const u8* key = (const u8*)p.keys + (u64)place.vector * p.vector_bytes;
         const u8* value = (const u8*)p.values + (u64)place.vector * p.vector_bytes;
@@ -691,32 +624,14 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, RESIDENT) single(const 
     Found found = {};
     found.base[0] = found.base[1] = LOWEST;
     if (first < last) {
-        u32 queries[DIM / 8];
-        float factor[2];
-        load_queries(p, share, row, lane, queries, factor);
-        go_over(p, share, first, last, queries, factor, lane, place, next_page, found);
+        go_over(p, share, first, last, row, lane, place, next_page, found);
     }
     put_down(found, warp, lane);
 
-    u32 clusters = (shares + size - 1) / size, ranks = min(shares, size);
     u32 task = blockIdx.z * gridDim.y + blockIdx.y;
-    u32 span = share.heads * (DIM + 2);
-    float* partials = p.partials + (u64)task * ((gridDim.x + size - 1) / size) * min(p.group, HEADS) * (DIM + 2);
-    add_up(p, share, row, clusters > 1 ? partials + blockIdx.x / size * span : nullptr, blockIdx.x % size, ranks);
-    if (clusters == 1) {
-        return;
-    }
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        is_last = atomicAdd(p.counters + task, 1) == shares - 1;
-    }
-    __syncthreads();
-    if (is_last) {
-        __threadfence();
-        put_together(p, share, partials, clusters, row);
-        if (threadIdx.x == 0) {
-            p.counters[task] = 0;
-        }
+    float* partials = p.partials + (u64)task * gridDim.x * min(p.group, HEADS) * (DIM + 4);
+    leave(p, share, row, shares > 1 ? partials + blockIdx.x * share.heads * (DIM + 4) : nullptr);
+    if (shares > 1 && is_last_of(p.counters + task, shares)) {
+        put_together(p, share, partials, shares, row);
     }
 }

@@ -55,7 +55,6 @@ __shared__ float factors[QUERIES];
 __shared__ u32 places[STAGES + 1][KEYS];
 __shared__ float key_factors[STAGES + 1][KEYS];
 __shared__ u16 value_factors[STAGES + 1][KEYS];
-__shared__ u32 is_last;
 #define NOWHERE 0xffffffffu
 
 struct Tile {
@@ -114,27 +113,71 @@ __device__ __forceinline__ void load_turned(u32 (&x)[4], u32 at) {
                  : "memory");
 }
 
-// Looks up the positions of a block; the first threads have one each.
-__device__ __forceinline__ void look_up(const Params& p, const Tile& tile, u32 block) {
-    u32 i = threadIdx.x;
-    if (i >= KEYS) {
-        return;
-    }
-    u32 position = block * KEYS + i, slot = block % (STAGES + 1);
-    u32 vector = NOWHERE;
-    u16 key = 0, value = 0;
-    if (position >= tile.begin && position < tile.end) {
-        u32 page = tile.pages[position / p.page_tokens];
-        vector = (page * p.kv_heads + tile.kv_head) * p.page_tokens + position % p.page_tokens;
-        if (INT8) {
-            key = __ldcg(p.key_scales + vector);
-            value = __ldcg(p.value_scales + vector);
-        }
-    }
-    places[slot][i] = vector;
+// What a thread has looked up of a position of a block and is not there yet, or has not been written down: the page of the one, and of
+// the block before it the scales.
+struct Ahead {
+    u32 page;
+    u16 key_scale;
+    u16 value_scale;
+};
+
+// The position of a block that is a thread's; another where that is none that the tile sees.
+__device__ __forceinline__ u32 position_of(const Tile& tile, u32 block, u32 i) {
+    return max(min(block * KEYS + i, tile.end - 1), tile.begin);
+}
+
+__device__ __forceinline__ u32 load_page(const Params& p, const Tile& tile, u32 block, u32 i) {
+    return tile.pages[position_of(tile, block, i) / p.page_tokens];
+}
+
+// Writes down where a position is, and returns that.
+__device__ __forceinline__ u32 put_place(const Params& p, const Tile& tile, u32 block, u32 i, u32 page) {
+    u32 position = position_of(tile, block, i);
+    u32 vector = (page * p.kv_heads + tile.kv_head) * p.page_tokens + position % p.page_tokens;
+    places[block % (STAGES + 1)][i] = position == block * KEYS + i ? vector : NOWHERE;
+    return vector;
+}
+
+__device__ __forceinline__ void load_scales(const Params& p, u32 vector, Ahead& ahead) {
     if (INT8) {
-        key_factors[slot][i] = half_value(key);
-        value_factors[slot][i] = value;
+        ahead.key_scale = __ldcg(p.key_scales + vector);
+        ahead.value_scale = __ldcg(p.value_scales + vector);
+    }
+}
+
+// A position that none sees has scales of another, but codes of zero.
+__device__ __forceinline__ void put_scales(u32 block, u32 i, const Ahead& ahead) {
+    if (INT8) {
+        bool there = places[block % (STAGES + 1)][i] != NOWHERE;
+        key_factors[block % (STAGES + 1)][i] = there ? half_value(ahead.key_scale) : 0.0f;
+        value_factors[block % (STAGES + 1)][i] = there ? ahead.value_scale : 0;
+    }
+}
+
+// Looks up the positions of the first STAGES blocks, and the pages of the one after them.
+__device__ __forceinline__ Ahead look_up_first(const Params& p, const Tile& tile, u32 block) {
+    static_assert(STAGES * KEYS <= THREADS, "a thread for each position");
+    Ahead ahead = {};
+    u32 i = threadIdx.x % KEYS, own = block + threadIdx.x / KEYS;
+    if (threadIdx.x < STAGES * KEYS) {
+        load_scales(p, put_place(p, tile, own, i, load_page(p, tile, own, i)), ahead);
+        put_scales(own, i, ahead);
+    }
+    ahead.page = load_page(p, tile, block + STAGES, i);
+    return ahead;
+}
+
+// Goes on looking up while `block` is worked on; nothing is waited for that was not sent for a block ago. The first threads have a
+// position each.
+__device__ __forceinline__ void look_ahead(const Params& p, const Tile& tile, u32 block, bool is_first, Ahead& ahead) {
+    u32 i = threadIdx.x;
+    if (i < KEYS) {
+        if (!is_first) {
+            put_scales(block + STAGES - 1, i, ahead);
+        }
+        u32 vector = put_place(p, tile, block + STAGES, i, ahead.page);
+        load_scales(p, vector, ahead);
+        ahead.page = load_page(p, tile, block + STAGES + 1, i);
     }
 }
 
@@ -189,7 +232,7 @@ __device__ __forceinline__ u32 head_of(const Params& p, const Tile& tile, u32 qu
 
 // Brings the queries into shared memory, each made to fit f16; `factors` take that back.
 __device__ __forceinline__ void load_queries(const Params& p, const Tile& tile) {
-#pragma unroll 2
+#pragma unroll 4
     for (u32 i = threadIdx.x; i < QUERIES * GRANULES; i += THREADS) {
         u32 query = i / GRANULES, granule = i % GRANULES, d = 8 * granule;
         const float* from = p.query + (u64)(tile.first_row + row_of(p, tile, query)) * p.query_stride
@@ -504,15 +547,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) tile(const __grid_const
     }
     block += blockIdx.z * each;
     end = min(block + each, end);
-    for (u32 i = 0; i < STAGES; i++) {
-        look_up(p, tile, block + i);
-    }
-    load_queries(p, tile);
+    u32 begin = block;
+    Ahead ahead = look_up_first(p, tile, block);
     __syncthreads();
     for (u32 i = 0; i < STAGES - 1; i++) {
         send_for(p, block + i);
         copies_commit();
     }
+    load_queries(p, tile);
     Found found = {};
     for (u32 m = 0; m < TALL; m++) {
         found.base[m][0] = found.base[m][1] = LOWEST;
@@ -522,7 +564,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) tile(const __grid_const
         __syncthreads();
         send_for(p, block + STAGES - 1);
         copies_commit();
-        look_up(p, tile, block + STAGES);
+        look_ahead(p, tile, block, block == begin, ahead);
         if (INT8) {
             make_halves(block);
             __syncthreads();
@@ -537,17 +579,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) tile(const __grid_const
     if (shares == 1) {
         return;
     }
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        is_last = atomicAdd(p.counters + task, 1) == shares - 1;
-    }
-    __syncthreads();
-    if (is_last) {
-        __threadfence();
+    if (is_last_of(p.counters + task, shares)) {
         put_together(p, tile, partials, shares);
-        if (threadIdx.x == 0) {
-            p.counters[task] = 0;
-        }
     }
 }

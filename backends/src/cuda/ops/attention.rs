@@ -10,21 +10,19 @@ use crate::format::CacheFormat;
 use crate::tables::StepCounts;
 use crate::{BackendError, plan};
 
-/// Query heads that a block of `attention/single` takes.
+/// Query heads and threads of a block of `attention/single`.
 const HEADS: u32 = 8;
-/// Blocks of a cluster at most, and clusters to a row.
-const LARGEST_CLUSTER: u32 = 8;
-const MOST_CLUSTERS: u32 = 64;
-const CLUSTERS_SINCE: u32 = 90;
+const SINGLE_THREADS: u32 = 128;
+/// Blocks that a multiprocessor holds of either kernel.
+const AT_ONCE: u32 = 2;
 /// Positions that are worth a share also where the device is busy: no block is to take much longer than the others.
 const LONG_SHARE: u32 = 4096;
-/// Blocks of positions that are worth a share where it is not: in a cluster, and beyond one.
-const SHARE_BLOCKS: u32 = 4;
-const CLUSTER_BLOCKS: u32 = 32;
-/// Clusters of long shares at most, so that what they leave stays small.
+/// Shares of that kind at most, so that what they leave stays small.
 const MOST_LONG: u32 = 4096;
-/// Blocks of positions of `attention/tile` that are worth a share, and shares of a tile at most.
+/// Blocks of positions that are worth a share where the device is not busy.
+const SHARE_BLOCKS: u32 = 4;
 const TILE_SHARE_BLOCKS: u32 = 16;
+/// Shares of a tile at most.
 const MOST_TILE_SHARES: u32 = 16;
 /// Threads of a block of `attention/simt`, and rows of the tiles that it takes.
 const SIMT_THREADS: u32 = 256;
@@ -58,9 +56,7 @@ struct Params {
     tiles: u32,
     busy: u32,
     share_blocks: u32,
-    cluster_blocks: u32,
     aligned: u32,
-    padding: u32,
 }
 
 /// What the kernels for an operator are compiled for.
@@ -135,28 +131,21 @@ fn simt(build: &mut Build<'_>, params: Params, variant: Variant) {
 /// Rows that are few of their sequence.
 fn singles(build: &mut Build<'_>, params: Params, variant: Variant) -> Result<(), BackendError> {
     let head_runs = params.group.div_ceil(HEADS);
-    let capabilities = build.capabilities();
-    let largest_cluster = if capabilities.target.arch >= CLUSTERS_SINCE { LARGEST_CLUSTER } else { 1 };
-    let busy = capabilities.multiprocessors;
-    let shares = Shares { runs: params.kv_heads * head_runs, busy, largest_cluster };
+    let busy = AT_ONCE * build.capabilities().multiprocessors;
+    let shares = Shares { runs: params.kv_heads * head_runs, busy };
     let rows = (build.options.limits.rows as u32).next_power_of_two();
-    let bytes = 4 * shares.most_left(rows) * u64::from(params.group.min(HEADS)) * u64::from(variant.dim + 2);
+    let bytes = 4 * shares.most_left(rows) * u64::from(params.group.min(HEADS)) * u64::from(variant.dim + 4);
     let params = Params {
         head_runs,
         partials: build.scratch("shares of attention", bytes)?.address(),
         counters: build.scratch("finished shares of attention", shares.most_tasks(rows) * 4)?.address(),
         busy: shares.busy,
         share_blocks: SHARE_BLOCKS,
-        cluster_blocks: CLUSTER_BLOCKS,
         ..params
     };
-    for cluster in [1, 2, 4, 8].into_iter().filter(|cluster| *cluster <= largest_cluster) {
-        let launch = Launch::new(variant.single(), &params, variant.single_threads(), move |step| {
-            let clusters = shares.clusters(step).filter(|clusters| clusters.size == cluster);
-            clusters.map(|clusters| [clusters.size * clusters.count, shares.runs, step.singles])
-        });
-        build.launch(Launch { cluster, ..launch });
-    }
+    build.launch(Launch::new(variant.single(), &params, SINGLE_THREADS, move |step| {
+        (step.singles > 0).then_some([shares.of(step), shares.runs, step.singles])
+    }));
     Ok(())
 }
 
@@ -165,8 +154,7 @@ fn tiles(build: &mut Build<'_>, params: Params, variant: Variant) -> Result<(), 
     let tile = Tile::new(variant, params.group, build.capabilities());
     let head_runs = params.group.div_ceil(1 << tile.head_shift);
     let runs = params.kv_heads * head_runs;
-    // Two blocks to a multiprocessor.
-    let busy = 2 * build.capabilities().multiprocessors;
+    let busy = AT_ONCE * build.capabilities().multiprocessors;
     // What has several shares has at most `busy` of them in all.
     let bytes = 4 * u64::from(busy) * u64::from(tile.queries) * u64::from(variant.dim + 4);
     let params = Params {
@@ -195,39 +183,26 @@ struct Shares {
     runs: u32,
     /// Blocks that keep the device busy.
     busy: u32,
-    largest_cluster: u32,
-}
-
-/// The blocks that have a row and a run of heads.
-#[derive(Clone, Copy, Debug)]
-struct Clusters {
-    /// Blocks of each: a power of two.
-    size: u32,
-    count: u32,
 }
 
 impl Shares {
-    fn clusters(self, step: &StepCounts) -> Option<Clusters> {
-        let tasks = Some(step.singles * self.runs).filter(|tasks| *tasks > 0)?;
-        let size = 1 << (self.busy / tasks).clamp(1, self.largest_cluster).ilog2();
+    fn of(self, step: &StepCounts) -> u32 {
+        let tasks = (step.singles * self.runs).max(1);
         let long = (step.longest / LONG_SHARE).min(MOST_LONG / tasks);
-        let count = ((self.busy / tasks).max(long) / size).clamp(1, MOST_CLUSTERS);
-        Some(Clusters { size, count })
+        (self.busy / tasks).max(long).max(1)
     }
 
     const fn most_tasks(self, rows: u32) -> u64 {
         rows as u64 * self.runs as u64
     }
 
-    /// Clusters of all tasks of any step of up to so many single rows. One cluster to a task leaves nothing.
+    /// Shares of all tasks of any step of up to so many single rows. One share to a task leaves nothing.
     fn most_left(self, rows: u32) -> u64 {
-        let rows = (0..=rows.ilog2()).map(|n| 1 << n);
         let left = |singles| {
-            let counts = StepCounts { singles, longest: u32::MAX, ..StepCounts::default() };
-            let clusters = self.clusters(&counts).filter(|clusters| clusters.count > 1);
-            clusters.map_or(0, |clusters| u64::from(singles * self.runs) * u64::from(clusters.count))
+            let of = self.of(&StepCounts { singles, longest: u32::MAX, ..StepCounts::default() });
+            if of > 1 { u64::from(singles * self.runs) * u64::from(of) } else { 0 }
         };
-        rows.map(left).max().unwrap_or(0)
+        (0..=rows.ilog2()).map(|n| left(1 << n)).max().unwrap_or(0)
     }
 }
 
@@ -247,11 +222,6 @@ impl Variant {
 
     fn single(self) -> Kernel {
         self.kernel("attention/single", "single")
-    }
-
-    /// Of `WARPS` warps.
-    const fn single_threads(self) -> u32 {
-        if self.dim > 128 { 128 } else { 256 }
     }
 
     fn tile(self, queries: u32) -> Kernel {
@@ -323,20 +293,18 @@ mod tests {
 
     #[test]
     fn what_shares_leave_fits_for_every_step() {
-        for (runs, busy, largest_cluster) in [(8, 132, 8), (1, 20, 1), (32, 132, 8), (2, 144, 1)] {
-            let shares = Shares { runs, busy, largest_cluster };
+        for (runs, busy) in [(8, 264), (1, 40), (32, 264), (2, 288)] {
+            let shares = Shares { runs, busy };
             for rows in [1, 4, 64, 1024] {
                 for singles in (0..).map(|n| 1 << n).take_while(|singles| *singles <= rows) {
                     for longest in [64, 4096, 1 << 17] {
                         let counts = StepCounts { singles, longest, ..StepCounts::default() };
-                        let clusters = shares.clusters(&counts).unwrap();
-                        assert!(clusters.size <= largest_cluster && clusters.count <= MOST_CLUSTERS);
-                        let left = u64::from(singles * runs * clusters.count);
-                        assert!(clusters.count == 1 || left <= shares.most_left(rows), "{counts:?}");
+                        let of = shares.of(&counts);
+                        let left = u64::from(singles * runs * of);
+                        assert!(of == 1 || left <= shares.most_left(rows), "{counts:?}");
                     }
                 }
             }
-            assert!(shares.clusters(&StepCounts::default()).is_none());
         }
     }
 

@@ -80,12 +80,7 @@ pub(super) fn norm(build: &mut Build<'_>, op: &plan::Norm) -> Result<(), Backend
 }
 
 /// One launch, into `output`.
-fn launch(
-    build: &mut Build<'_>,
-    op: &plan::Norm,
-    quantize: Option<ActivationScale>,
-    output: &DeviceOperand,
-) {
+fn launch(build: &mut Build<'_>, op: &plan::Norm, quantize: Option<ActivationScale>, output: &DeviceOperand) {
     let shape = build.plan.shape(op.input);
     let (width, groups) = (op.group as u32, (op.input.width / op.group) as u32);
     let input = build.operand(op.input);
@@ -112,7 +107,8 @@ fn launch(
         scale: rounding.as_ref().map_or(0.0, |rounding| rounding.scale),
         padding: 0,
     };
-    let quads = width.is_multiple_of(4) && input.in_quads() && add.as_ref().is_none_or(DeviceOperand::in_quads);
+    let quads =
+        width.is_multiple_of(4) && input.in_quads() && add.as_ref().is_none_or(DeviceOperand::in_quads);
     let warps = width <= WARP_COLUMNS && quantize.is_none();
     let team = if warps {
         Team { threads: WARPS_THREADS, kept: width.div_ceil(4 * 32).next_power_of_two() }

@@ -32,7 +32,9 @@ impl Rotation {
 
     /// Whether four elements of a head that begins at a multiple of four floats can be turned at a time.
     pub(super) fn in_quads(&self) -> bool {
-        self.rotary.is_multiple_of(8) && self.angle_stride.is_multiple_of(4) && self.angle_first.is_multiple_of(4)
+        self.rotary.is_multiple_of(8)
+            && self.angle_stride.is_multiple_of(4)
+            && self.angle_first.is_multiple_of(4)
     }
 }
 

@@ -53,8 +53,9 @@ pub(super) fn store_kv(build: &mut Build<'_>, op: &plan::StoreKv) -> Result<(), 
     let dim = layout.head_dim as u32;
     let query = op.rotate.as_ref().map(|rotate| build.operand(rotate.query));
     let rotation = op.rotate.as_ref().map(|rotate| Rotation::new(build, rotate.rope));
-    let quads = [Some(&key), Some(&value), query.as_ref()].into_iter().flatten().all(|o| heads_in_quads(o, dim))
-        && rotation.is_none_or(|rotation| rotation.in_quads());
+    let quads =
+        [Some(&key), Some(&value), query.as_ref()].into_iter().flatten().all(|o| heads_in_quads(o, dim))
+            && rotation.is_none_or(|rotation| rotation.in_quads());
     let params = Params {
         key: key.address(),
         value: value.address(),
