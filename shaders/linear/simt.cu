@@ -3,12 +3,13 @@
 // Layout: weights and activations as shaders/CUDA.md says, f32 rows or rows of codes; nothing is rounded.
 //
 // Entries: `few`, for one to eight rows: a warp each feature. `tiles`: a block 64 rows × 64 features, 4 × 4 each thread.
-// Variants: FORMAT, GROUP (decode.cuh); QUADS (lib/quads.cuh).
+// Variants: FORMAT, GROUP (decode.cuh); QUADS (lib/quads.cuh); EXPERTS: products of slots with experts' matrices (experts.cuh), `few` one by one.
 // Launch: 256 threads; `few` a block each 8 features; `tiles` [tiles of rows · tiles of features], those of rows next to each other.
 // Cost: `few` reads the weights once; `tiles` reads both operands once for each 64 of the other's.
 #include "lib/quads.cuh"
 #include "lib/reduce.cuh"
 #include "linear/decode.cuh"
+#include "linear/experts.cuh"
 #include "linear/product.cuh"
 
 #define THREADS 256
@@ -26,6 +27,9 @@ typedef float Number;
 
 struct Params {
     Product product;
+#if EXPERTS
+    Experts experts;
+#endif
 };
 
 // Eight numbers of a row of weights from a column on, zero behind its end.
@@ -92,14 +96,26 @@ __device__ __forceinline__ float worth(const Product& p, Number sum, u32 row, u3
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) few(const __grid_constant__ Params params, const Step* step) {
+    u32 lane = threadIdx.x % 32;
+#if EXPERTS
+    u32 slots = product_rows(params.product, step), slot = blockIdx.x / params.experts.columns, rows = 1;
+    u32 feature = blockIdx.x % params.experts.columns * (THREADS / 32) + threadIdx.x / 32;
+    pdl_wait();
+    pdl_trigger();
+    if (slot >= slots || feature >= params.experts.features) {
+        return;
+    }
+    Product p = of_slot(params.product, params.experts, slot, FORMAT == 6 ? 1 : 4);
+#else
     const Product& p = params.product;
-    u32 feature = blockIdx.x * (THREADS / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
+    u32 feature = blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
     u32 rows = min(product_rows(p, step), static_cast<u32>(MOST_ROWS));
     pdl_wait();
     pdl_trigger();
     if (feature >= p.features) {
         return;
     }
+#endif
     Number sums[MOST_ROWS] = {};
     for (u32 column = lane * UNIT_K; column < p.cols; column += 32 * UNIT_K) {
         Number w[8];
@@ -135,6 +151,26 @@ extern "C" __global__ void __launch_bounds__(THREADS) tiles(const __grid_constan
     // K by feature and by row; columns begin in different banks.
     __shared__ Number w_tile[STEP][SIDE + 4];
     __shared__ Number x_tile[STEP][SIDE + 4];
+#if EXPERTS
+    __shared__ u32 tile_slots[SIDE];
+    const Experts& e = params.experts;
+    u32 down = expert_tiles(e, product_rows(params.product, step), SIDE);
+    pdl_wait();
+    pdl_trigger();
+    if (down == 0 || blockIdx.x / down * SIDE >= e.features) {
+        return;
+    }
+    ExpertTile tile = expert_tile(e, blockIdx.x % down, SIDE);
+    if (tile.count == 0) {
+        return;
+    }
+    if (threadIdx.x < tile.count) {
+        tile_slots[threadIdx.x] = e.choices[e.order_at + tile.first + threadIdx.x];
+    }
+    __syncthreads();
+    Product p = of_expert(params.product, e, tile.expert);
+    u32 first_row = 0, rows = tile.count;
+#else
     const Product& p = params.product;
     u32 rows = product_rows(p, step);
     u32 down = (rows + SIDE - 1) / SIDE;
@@ -143,9 +179,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) tiles(const __grid_constan
     if (down == 0 || blockIdx.x / down * SIDE >= p.features) {
         return;
     }
-    u32 first_row = blockIdx.x % down * SIDE, first_feature = blockIdx.x / down * SIDE;
+    u32 first_row = blockIdx.x % down * SIDE;
+#endif
+    u32 first_feature = blockIdx.x / down * SIDE;
     u32 loaded = threadIdx.x / 4, unit = threadIdx.x % 4 * 8;
     u32 load_feature = min(first_feature + loaded, p.features - 1), load_row = min(first_row + loaded, rows - 1);
+#if EXPERTS
+    load_row = input_row(p, e, tile_slots[load_row]);
+#endif
     u32 across = threadIdx.x % 16 * 4, along = threadIdx.x / 16 * 4;
     Number sums[4][4] = {};
     for (u32 k = 0; k < p.cols; k += STEP / 8 * UNIT_K) {
@@ -174,7 +215,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) tiles(const __grid_constan
         for (u32 j = 0; j < 4; j++) {
             u32 row = first_row + along + i, feature = first_feature + across + j;
             if (row < rows && feature < p.features) {
+#if EXPERTS
+                u32 slot = tile_slots[row];
+                finish(p, slot, feature, worth(p, sums[i][j], input_row(p, e, slot), feature));
+#else
                 finish(p, row, feature, worth(p, sums[i][j], row, feature));
+#endif
             }
         }
     }

@@ -9,16 +9,17 @@
 // added up in their order at the end of a tile. Where rows or K are too large for shared memory, `split` blocks share a tile's K; the last one
 // to come adds up what all left, in order.
 //
-// Variants: FORMAT, GROUP (decode.cuh); NORM: x is normalised on its way in, x · (offset + weight) / sqrt(mean(x²) + ε);
-// GATED: features come in two halves, y = function(first half) · second half; both for one row, and split 1 with NORM. DEPTH. QUADS: x in
-// fours.
-// Launch: 256 threads; grid [split · blocks]; shared memory: the ring, 256 · DEPTH · (64 + SCALES / 2) bytes, and the
-// activations, rows · (share of K · 2 (w8a8: 1) + 64).
+// Variants: FORMAT, GROUP (decode.cuh); EXPERTS: a product of one row for each slot (experts.cuh); NORM: x is normalised on its way in, x · (offset + weight) / sqrt(mean(x²) + ε);
+// GATED: features come in two halves, y = function(first half) · second half; both for one row. QUADS: x in fours. WARPS, DEPTH, CHUNK, BLOCKS,
+// SEGMENTS: shapes, measured.
+// Launch: 32 · WARPS threads; grid [split · blocks]; shared memory: the rings, WARPS · DEPTH · ITEM bytes, and the activations, rows · (share
+// of K · 2 (w8a8: 1) + 64).
 // Cost: reads the weights once. nf4 is looked up, which keeps shared memory about 3/4 busy at the speed of an H200's memory.
 #include "lib/functions.cuh"
 #include "lib/quads.cuh"
 #include "lib/reduce.cuh"
 #include "linear/decode.cuh"
+#include "linear/experts.cuh"
 #include "linear/product.cuh"
 
 #ifndef NORM
@@ -27,8 +28,12 @@
 #ifndef GATED
 #define GATED 0
 #endif
+// Blocks that registers are left for, and segments that are unrolled.
 #ifndef BLOCKS
 #define BLOCKS 3
+#endif
+#ifndef SEGMENTS
+#define SEGMENTS 8
 #endif
 #ifndef DEPTH
 #define DEPTH 4
@@ -46,6 +51,9 @@ struct Params {
     float norm_offset;
     u32 function;
     u32 padding;
+#if EXPERTS
+    Experts experts;
+#endif
 };
 
 // Chunks of K that a block takes, from the first on.
@@ -95,11 +103,7 @@ __device__ __forceinline__ void ask(const Product& p, u8* item, u32 tile, u32 ch
 __device__ __forceinline__ void item_products(Sum (&sums)[4], const u8* item, const u8* x, u32 pitch, u32 rows, u32 chunk) {
     u32 lane = threadIdx.x % 32;
     u32 g = lane / 4, t = lane % 4;
-#ifdef SEGMENTS_AT_ONCE
-#pragma unroll SEGMENTS_AT_ONCE
-#else
-#pragma unroll
-#endif
+#pragma unroll SEGMENTS
     for (u32 segment = 0; segment < CHUNK / SEGMENT; segment++) {
         const u8* eight = item + segment * SEGMENT / 64 * 1024 + segment % (64 / SEGMENT) * (8 * SEGMENT) + g * SEGMENT + t * LANE_BYTES;
         u32 codes[2][LANE_WORDS];
@@ -288,11 +292,25 @@ __device__ __forceinline__ void tile_end(const Params& p, const Sum (&sums)[4], 
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __grid_constant__ Params p, const Step* step) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __grid_constant__ Params params, const Step* step) {
     extern __shared__ __align__(128) u8 shared[];
+#if EXPERTS
+    // One row: a slot's. Which weights are wanted is known once the experts are chosen.
+    u32 slots = product_rows(params.product, step), columns = params.experts.columns * params.product.split;
+    u32 slot = blockIdx.x / columns, block = blockIdx.x % columns, count = columns, rows = 1;
+    pdl_wait();
+    if (slot >= slots) {
+        return;
+    }
+    Params p = params;
+    p.product = of_slot(params.product, params.experts, slot, FORMAT == 6 ? 1 : 4);
+#else
+    const Params& p = params;
+    u32 block = blockIdx.x, count = gridDim.x;
+#endif
     const Product& q = p.product;
     u32 warp = threadIdx.x / 32;
-    u32 part = blockIdx.x % q.split, blocks = gridDim.x / q.split;
+    u32 part = block % q.split, blocks = count / q.split;
     u32 chunks = q.row_bytes / CHUNK;
     Share share;
     share.first = chunks * part / q.split;
@@ -304,7 +322,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
     // Items of a tile to a warp; some have one fewer.
     u32 turns = (share.count + WARPS - 1) / WARPS;
 
-    u32 ask_tile = blockIdx.x / q.split, ask_turn = 0, ask_slot = 0;
+    u32 ask_tile = block / q.split, ask_turn = 0, ask_slot = 0;
     auto ask_next = [&]() {
         u32 chunk = ask_turn * WARPS + warp;
         if (ask_tile < tiles && chunk < share.count) {
@@ -321,13 +339,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
         ask_next();
     }
     prepare_decoding();
+#if !EXPERTS
     u32 rows = min(product_rows(q, step), 8u);
     pdl_wait();
+#endif
     pdl_trigger();
     bring_rows(p, x, pitch, share, rows);
     __syncthreads();
-    u32 slot = 0, done = 0;
-    for (u32 tile = blockIdx.x / q.split; tile < tiles; tile += blocks, done++) {
+    u32 at = 0, done = 0;
+    for (u32 tile = block / q.split; tile < tiles; tile += blocks, done++) {
         Sum sums[4] = {};
         for (u32 turn = 0; turn < turns; turn++) {
             copies_wait<DEPTH - 2>();
@@ -336,9 +356,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
             ask_next();
             u32 chunk = turn * WARPS + warp;
             if (chunk < share.count) {
-                item_products(sums, ring + slot * ITEM, x + chunk * (CHUNK_K / PIECE_K * 16), pitch, rows, share.first + chunk);
+                item_products(sums, ring + at * ITEM, x + chunk * (CHUNK_K / PIECE_K * 16), pitch, rows, share.first + chunk);
             }
-            slot = slot + 1 == DEPTH ? 0 : slot + 1;
+            at = at + 1 == DEPTH ? 0 : at + 1;
         }
         tile_end(p, sums, tile, done, part, rows);
     }

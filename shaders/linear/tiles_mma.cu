@@ -8,10 +8,11 @@
 // teams the rows. Chunks of CHUNK bytes of K of both are copied STAGES − 1 ahead; codes are decoded on their way from shared memory to
 // the matrix units. `split` blocks share a tile's K where tiles are few; the last one to come adds up what all left, in order.
 //
-// Variants: FORMAT, GROUP (decode.cuh), TILE_ROWS (16, 32: 128 threads; 64, 128: 256), CHUNK (64, 128), STAGES.
+// Variants: FORMAT, GROUP (decode.cuh), EXPERTS: tiles of slots that group.cu listed, split 1 (experts.cuh); TILE_ROWS (16, 32: 128 threads; 64, 128: 256), CHUNK (64, 128), STAGES.
 // Launch: grid [split · tiles of rows · tiles of features]; shared memory STAGES · STAGE_BYTES.
 // Cost: reads the weights once for each TILE_ROWS rows and x once for each 128 features; decodes nf4 by table, for each team.
 #include "linear/decode.cuh"
+#include "linear/experts.cuh"
 #include "linear/product.cuh"
 
 #ifndef TILE_ROWS
@@ -34,7 +35,33 @@
 
 struct Params {
     Product product;
+#if EXPERTS
+    Experts experts;
+#endif
 };
+
+#if EXPERTS
+// The slots of a tile, and the rows of the input that they read.
+__shared__ u32 tile_slots[TILE_ROWS];
+__shared__ u32 tile_inputs[TILE_ROWS];
+#endif
+
+// Which row of x a tile's row is, and which of the results.
+__device__ __forceinline__ u32 input_of(u32 row) {
+#if EXPERTS
+    return tile_inputs[row];
+#else
+    return row;
+#endif
+}
+
+__device__ __forceinline__ u32 output_of(u32 row) {
+#if EXPERTS
+    return tile_slots[row];
+#else
+    return row;
+#endif
+}
 
 struct Tile {
     u32 row;
@@ -56,7 +83,7 @@ __device__ __forceinline__ void ask(const Product& p, u8* stage, Tile tile, u32 
 #pragma unroll
     for (u32 i = threadIdx.x; i < TILE_ROWS * PIECES_X; i += THREADS) {
         u32 n = i / PIECES_X, piece = i % PIECES_X;
-        u32 row = min(tile.row + n, rows - 1);
+        u32 row = input_of(min(tile.row + n, rows - 1));
         u32 byte = (chunk * PIECES_X + piece) * 16;
         u8* to = x + n * X_PITCH + piece_place(piece);
 #if FORMAT == 6
@@ -186,13 +213,11 @@ __device__ __forceinline__ void write(const Product& p, const Sum (&sums)[2][EIG
             for (u32 i = 0; i < 4; i++) {
                 u32 feature = first + n * 16 + i / 2 * 8, at = row + eight * 8 + i % 2;
                 if (feature < p.features && at < rows) {
+                    float sum = static_cast<float>(sums[n][eight][i]);
 #if FORMAT == 6
-                    float sum = static_cast<float>(sums[n][eight][i]) * p.x_scales[at] *
-                                reinterpret_cast<const float*>(p.scales)[feature];
-#else
-                    float sum = sums[n][eight][i];
+                    sum = sum * p.x_scales[input_of(at)] * reinterpret_cast<const float*>(p.scales)[feature];
 #endif
-                    finish(p, at, feature, sum);
+                    finish(p, output_of(at), feature, sum);
                 }
             }
         }
@@ -201,17 +226,40 @@ __device__ __forceinline__ void write(const Product& p, const Sum (&sums)[2][EIG
 
 extern "C" __global__ void __launch_bounds__(THREADS) tiles(const __grid_constant__ Params params, const Step* step) {
     extern __shared__ __align__(128) u8 shared[];
+    pdl_wait();
+    pdl_trigger();
+#if EXPERTS
+    const Experts& e = params.experts;
+    u32 down = expert_tiles(e, product_rows(params.product, step), TILE_ROWS);
+    u32 across = (e.features + TILE_FEATURES - 1) / TILE_FEATURES;
+    u32 index = blockIdx.x, part = 0;
+    if (index >= down * across) {
+        return;
+    }
+    ExpertTile chosen = expert_tile(e, index % down, TILE_ROWS);
+    if (chosen.count == 0) {
+        return;
+    }
+    u32 rows = chosen.count;
+    if (threadIdx.x < rows) {
+        u32 slot = e.choices[e.order_at + chosen.first + threadIdx.x];
+        tile_slots[threadIdx.x] = slot;
+        tile_inputs[threadIdx.x] = input_row(params.product, e, slot);
+    }
+    __syncthreads();
+    Product p = of_expert(params.product, e, chosen.expert);
+    Tile tile = {0, index / down * TILE_FEATURES};
+#else
     const Product& p = params.product;
     u32 rows = product_rows(p, step);
     u32 down = (rows + TILE_ROWS - 1) / TILE_ROWS;
     u32 across = (p.features + TILE_FEATURES - 1) / TILE_FEATURES;
     u32 index = blockIdx.x / p.split, part = blockIdx.x % p.split;
-    pdl_wait();
-    pdl_trigger();
     if (index >= down * across) {
         return;
     }
     Tile tile = {index % down * TILE_ROWS, index / down * TILE_FEATURES};
+#endif
     u32 chunks = p.row_bytes / CHUNK;
     u32 begin = chunks * part / p.split, end = chunks * (part + 1) / p.split;
     prepare_decoding();

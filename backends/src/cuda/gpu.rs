@@ -126,7 +126,7 @@ impl OpenDevice {
 
     /// Memory on the device, of which nothing is known.
     pub(super) fn buffer(&self, what: &str, bytes: u64) -> Result<Arc<Buffer>, BackendError> {
-        let bytes = bytes.max(16).next_multiple_of(16);
+        let bytes = bytes.max(16).checked_next_multiple_of(16).unwrap_or(u64::MAX);
         // Beyond any device; the driver is not asked for what it might take for a small number.
         let made = if bytes > 1 << 46 { None } else { Some(Buffer::new(&self.context, bytes)) };
         match made {
@@ -229,11 +229,10 @@ impl OpenDevice {
         target: Target,
         shared: u32,
     ) -> Result<Function, BackendError> {
-        /// What every kernel may have without being asked.
-        const USUAL: u32 = 48 << 10;
         let module = self.module(&kernel.module, target)?;
         let function = Function::new(&module, kernel.entry).map_err(|error| self.refused(error))?;
-        if shared > USUAL {
+        // Asked for however little it is: together with what a kernel has in any case it may be more than what needs no asking.
+        if shared > 0 {
             function.allow_shared(shared).map_err(|error| self.refused(error))?;
         }
         Ok(function)

@@ -9,6 +9,7 @@ mod context;
 mod memory;
 mod module;
 mod stream;
+mod tensor_map;
 
 use std::ffi::CStr;
 use std::fmt;
@@ -19,6 +20,7 @@ pub(super) use context::{Context, DeviceFacts, driver_version, facts, is_driver_
 pub(super) use memory::{Buffer, Pinned};
 pub(super) use module::{Function, Module};
 pub(super) use stream::{Event, Graph, LaunchShape, Stream};
+pub(super) use tensor_map::{ByteMatrix, TensorMap};
 
 /// What CUDA said against a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

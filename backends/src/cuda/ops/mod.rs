@@ -7,10 +7,13 @@ mod embed;
 mod experts;
 mod linear;
 mod norm;
+mod one_row;
+mod product;
 mod rope;
 mod route;
 mod sample;
 mod select;
+mod shapes;
 mod store_kv;
 
 use super::build::Build;
@@ -20,6 +23,7 @@ use super::capabilities::Capabilities;
 use super::kernels::Kernel;
 use crate::BackendError;
 use crate::format::WeightFormat;
+use crate::one_row::left_out;
 use crate::plan::{Op, Rows};
 
 /// What comes before the operators of each step.
@@ -29,6 +33,15 @@ pub(super) fn begin(build: &mut Build<'_>) -> Result<(), BackendError> {
 
 /// Lists the launches of an operator.
 pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
+    let first = build.planned.len();
+    list(build, op)?;
+    if let Some(output) = build.node.and_then(|node| left_out(build, node, op)) {
+        build.for_several_rows(first, output);
+    }
+    Ok(())
+}
+
+fn list(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
     match op {
         // The caller's rows are written where the value lies.
         Op::Input(_) => Ok(()),

@@ -1,0 +1,214 @@
+//! The shapes that kernels of products come in, and which is taken for what; measured, where figures decide.
+
+use super::product::{chunk_scales, code_bits};
+use crate::cuda::capabilities::Capabilities;
+use crate::format::WeightFormat;
+
+/// Numbers of rows that a launch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub(super) below: u32,
+    pub(super) up_to: u32,
+}
+
+impl Bounds {
+    pub(super) const fn holds(self, rows: u32) -> bool {
+        rows > self.below && rows <= self.up_to
+    }
+}
+
+/// Shared memory that a kernel has whatever its shape, beside what it asks for: the table of nf4.
+fn table_bytes(capabilities: &Capabilities, format: WeightFormat) -> u32 {
+    match (format, capabilities.target.arch) {
+        (WeightFormat::Nf4, 0..80) => 1 << 10,
+        (WeightFormat::Nf4, _) => 32 << 10,
+        _ => 0,
+    }
+}
+
+/// A shape of `linear/stream.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StreamShape {
+    pub(super) warps: u32,
+    /// Items that a warp has under way, and bytes of a row in each.
+    pub(super) depth: u32,
+    pub(super) chunk: u32,
+    /// Blocks to a multiprocessor that registers are left for.
+    pub(super) blocks: u32,
+    /// Segments of an item that are unrolled.
+    pub(super) segments: u32,
+}
+
+impl StreamShape {
+    pub(super) fn new(capabilities: &Capabilities, format: WeightFormat) -> Self {
+        let shape = Self { warps: 8, depth: 4, chunk: 128, blocks: 3, segments: 8 };
+        match (capabilities.target.arch, format) {
+            // Copies are not asynchronous there, and shared memory is small.
+            (0..80, _) => Self { depth: 2, chunk: 64, blocks: 2, segments: 1, ..shape },
+            (_, WeightFormat::Nf4) => Self { depth: 3, chunk: 64, segments: 1, ..shape },
+            // Less shared memory than the large devices have.
+            (86..90, _) => Self { depth: 3, chunk: 64, segments: 1, ..shape },
+            (_, WeightFormat::Int4(_)) => Self { depth: 3, segments: 1, ..shape },
+            _ => shape,
+        }
+    }
+
+    pub(super) const fn threads(self) -> u32 {
+        32 * self.warps
+    }
+
+    /// Bytes of the rings of a block's warps.
+    fn ring(self, format: WeightFormat) -> u32 {
+        self.warps * self.depth * 16 * (self.chunk + chunk_scales(format, self.chunk))
+    }
+
+    /// Sums of warps, and what else a block has in shared memory whatever it streams.
+    fn fixed(self, capabilities: &Capabilities, format: WeightFormat) -> u32 {
+        table_bytes(capabilities, format) + 2 * self.warps * 512 + 256
+    }
+
+    /// Into how many parts K is cut so that a part of so many rows of activations fits, and the shared memory of a block then.
+    pub(super) fn room(
+        self,
+        capabilities: &Capabilities,
+        format: WeightFormat,
+        row_bytes: u32,
+        rows: u32,
+    ) -> (u32, u32) {
+        /// What a row may take at most, so that two blocks fit on a multiprocessor of a large device.
+        const MOST: u32 = 64 << 10;
+        let element = if matches!(format, WeightFormat::W8a8(_)) { 1 } else { 2 };
+        let chunks = row_bytes / self.chunk;
+        let chunk = self.chunk * 8 / code_bits(format) * element;
+        let ring = self.ring(format);
+        let left = capabilities.shared_memory.saturating_sub(ring + self.fixed(capabilities, format));
+        let most = left.min(MOST.max(rows * 12 << 10));
+        let bytes = |split: u32| rows * (chunks.div_ceil(split) * chunk + 64);
+        let split = (1..chunks).find(|split| bytes(*split) <= most).unwrap_or(chunks);
+        (split, ring + bytes(split))
+    }
+
+    /// Blocks that the device holds at once.
+    pub(super) fn resident(self, capabilities: &Capabilities, format: WeightFormat, shared: u32) -> u32 {
+        /// What the driver keeps of each block.
+        const RESERVED: u32 = 1 << 10;
+        let block = shared + self.fixed(capabilities, format) + RESERVED;
+        let fit = (capabilities.shared_memory + RESERVED) / block;
+        capabilities.multiprocessors * fit.clamp(1, self.blocks)
+    }
+}
+
+/// A shape of `linear/tiles_mma.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MmaShape {
+    pub(super) rows: u32,
+    pub(super) chunk: u32,
+    pub(super) stages: u32,
+}
+
+impl MmaShape {
+    /// Features of a tile.
+    pub(super) const FEATURES: u32 = 128;
+
+    /// The largest tile that so many rows fill and that has room. The largest of all is for where there are enough of them.
+    pub(super) fn new(capabilities: &Capabilities, format: WeightFormat, rows: u32, features: u32) -> Self {
+        let left = capabilities.shared_memory.saturating_sub(table_bytes(capabilities, format) + 256);
+        let enough = rows.div_ceil(128) * features.div_ceil(Self::FEATURES) >= capabilities.multiprocessors;
+        let largest = if enough { 128 } else { 64 };
+        let tiles = [128, 64, 32, 16].into_iter().filter(|tile| *tile <= rows.clamp(16, largest));
+        let mut shapes = tiles.flat_map(|rows| {
+            let chunks = if rows == 128 { [(64, 3), (64, 2), (64, 2)] } else { [(128, 3), (64, 3), (64, 2)] };
+            chunks.map(|(chunk, stages)| Self { rows, chunk, stages })
+        });
+        let smallest = Self { rows: 16, chunk: 64, stages: 2 };
+        shapes.find(|shape| shape.shared(format) <= left).unwrap_or(smallest)
+    }
+
+    pub(super) const fn threads(self) -> u32 {
+        if self.rows >= 64 { 256 } else { 128 }
+    }
+
+    pub(super) fn shared(self, format: WeightFormat) -> u32 {
+        let piece = if matches!(format, WeightFormat::W8a8(_)) { 16 } else { 8 };
+        let pitch = self.chunk * 8 / code_bits(format) / piece * 16 + 64;
+        self.stages
+            * (Self::FEATURES * (self.chunk + chunk_scales(format, self.chunk)) + self.rows * pitch)
+    }
+
+    /// Blocks that share a tile's K, so that all multiprocessors have some work: two blocks each, or a large one.
+    pub(super) fn split(self, capabilities: &Capabilities, tiles: u32, row_bytes: u32) -> u32 {
+        let chunks = row_bytes / self.chunk;
+        let blocks = capabilities.multiprocessors * 256 / self.threads();
+        (blocks / tiles).min(chunks / 4).clamp(1, 8)
+    }
+}
+
+/// A shape of `linear/tiles_wgmma.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TilesShape {
+    pub(super) features: u32,
+    pub(super) stages: u32,
+}
+
+impl TilesShape {
+    pub(super) const ROWS: u32 = 128;
+    pub(super) const THREADS: u32 = 384;
+    /// Few rows have too few large tiles to fill the device.
+    pub(super) const SMALL: Self = Self { features: 128, stages: 6 };
+    pub(super) const LARGE: Self = Self { features: 256, stages: 4 };
+    /// Up to so many rows small tiles are taken.
+    pub(super) const FEW_ROWS: u32 = 512;
+
+    /// Of the stages and of the passes of eight warps, with room to begin at a multiple of 1,024.
+    pub(super) const fn shared(self) -> u32 {
+        self.stages * STAGE_K * (Self::ROWS + self.features) + 8 * 16 * 36 * 4 + 1024
+    }
+}
+
+/// Bytes of K in a stage.
+const STAGE_K: u32 = 128;
+
+/// A shape of `linear/split_wgmma.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SplitShape {
+    pub(super) rows: u32,
+    pub(super) features: u32,
+    pub(super) stages: u32,
+    /// Blocks of a cluster, which share a tile's K.
+    pub(super) split: u32,
+}
+
+impl SplitShape {
+    /// For so many rows; `None` where tiles do better. Measured on an H100 with 132 multiprocessors: two blocks share a tile's K where
+    /// tiles are fewer than these, and more than 128 rows go through tiles where there are more.
+    pub(super) fn new(capabilities: &Capabilities, features: u32, row_bytes: u32, rows: u32) -> Option<Self> {
+        const FEATURES: u32 = 64;
+        let (tile, stages) = match rows {
+            0..=64 => (64, 6),
+            65..=128 => (128, 4),
+            129..=256 => (256, 5),
+            _ => return None,
+        };
+        let few = features.div_ceil(FEATURES) < capabilities.multiprocessors;
+        let split = if few && row_bytes >= 8 * STAGE_K { 2 } else { 1 };
+        (few || rows <= 128).then_some(Self { rows: tile, features: FEATURES, stages, split })
+    }
+
+    pub(super) const fn threads(self) -> u32 {
+        128 + 2 * self.rows
+    }
+
+    /// The larger of the ring and of the sums that meet in its place.
+    pub(super) fn shared(self) -> u32 {
+        let ring = self.stages * STAGE_K * (self.rows + self.features);
+        ring.max(4 * self.rows * (self.features + 8)) + 1024
+    }
+}
+
+/// Up to so many rows a device with warpgroups' units decodes codes on the way; f16 and w8a8 need no decoding.
+pub(super) const fn few_for_mma(format: WeightFormat) -> u32 {
+    match format {
+        WeightFormat::F16 | WeightFormat::W8a8(_) => 0,
+        _ => 128,
+    }
+}
