@@ -78,6 +78,7 @@ mod error;
 pub mod format;
 mod kept;
 mod load;
+mod one_row;
 mod pages;
 pub mod plan;
 mod revisions;

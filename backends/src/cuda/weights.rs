@@ -120,9 +120,8 @@ impl Upload<'_, '_> {
         self.stage.rows(room.codes.address() + (first * to) as u64, piece.codes(), row, to)?;
         if let Some(scales) = &room.scales {
             let row = format.scale_bytes_per_row(piece.cols());
-            let to = scales.size as usize / room.rows as usize;
-            // What a buffer is rounded up to may be more than its rows.
-            let to = if matches!(format, WeightFormat::W8a8(_)) { row } else { to / SCALES * SCALES };
+            let padded = 2 * room.row_scales as usize;
+            let to = if matches!(format, WeightFormat::W8a8(_)) { row } else { padded };
             self.stage.rows(scales.address() + (first * to) as u64, piece.scales(), row, to)?;
         }
         Ok(())
