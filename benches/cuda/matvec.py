@@ -94,22 +94,14 @@ def copy_speed():
 
 
 def variants(matrix, rows):
-    """What is worth comparing."""
-    if rows > 1:
-        yield Stream(matrix, depth=3)
-        return
-    yield Stream(matrix, depth=3)
-    yield Stream(matrix, depth=4)
-    yield Stream(matrix, depth=3, chunk=64, blocks=4)
-    yield Stream(matrix, depth=4, chunk=64, blocks=4)
-    yield Stream(matrix, depth=3, chunk=128, blocks=4, SEGMENTS=1)
-    yield Stream(matrix, depth=3, chunk=64, blocks=4, SEGMENTS=1)
-    yield Stream(matrix, depth=3, warps=4, chunk=128, blocks=6)
-    yield Stream(matrix, depth=4, warps=4, chunk=64, blocks=6)
-    yield Stream(matrix, depth=3, warps=16, chunk=64, blocks=2)
-    if matrix.cols > 8192:
-        yield Stream(matrix, depth=3, chunk=64, blocks=4, split=2)
-        yield Stream(matrix, depth=3, chunk=64, blocks=4, split=4)
+    """What is worth comparing, the shape that ops/shapes.rs takes first."""
+    chosen = {4: dict(depth=3, chunk=64, SEGMENTS=1), 5: dict(depth=3, SEGMENTS=1)}.get(matrix.number, dict(depth=4))
+    yield Stream(matrix, **chosen)
+    if rows == 1 and matrix.number == 4:
+        yield Stream(matrix, depth=3, SEGMENTS=1)
+        yield Stream(matrix, depth=2, chunk=128, SEGMENTS=1)
+        yield Stream(matrix, depth=3, chunk=64, SEGMENTS=2)
+        yield Stream(matrix, depth=3, chunk=64, warps=4, blocks=6, SEGMENTS=1)
 
 
 def table(names):

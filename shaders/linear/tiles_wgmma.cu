@@ -93,6 +93,18 @@ __device__ __forceinline__ float4 four_of(const float* from, bool fours, u32 cou
     return x;
 }
 
+// Asks for what is added to a warp's 16 rows to come to L2, while the products are still under way.
+__device__ __forceinline__ void prefetch_residual(const Product& p, u32 row, u32 feature, u32 rows) {
+    constexpr u32 LINE = 32, LINES = TILE_FEATURES / LINE;
+    for (u32 i = threadIdx.x % 32; i < 16 * LINES; i += 32) {
+        u32 at = feature + i % LINES * LINE;
+        if (row + i / LINES < rows && at < p.features) {
+            const float* from = p.residual + static_cast<u64>(row + i / LINES) * p.residual_stride + at;
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+        }
+    }
+}
+
 // Writes a warp's 16 rows, from `row` on. A thread holds two neighbouring features of two rows in each eight features; it writes
 // four neighbouring features of every fourth row.
 __device__ __forceinline__ void write(const Product& p, const Sum (&sums)[SUMS], float* pass, u32 row, u32 feature, u32 rows, bool fours) {
@@ -101,6 +113,13 @@ __device__ __forceinline__ void write(const Product& p, const Sum (&sums)[SUMS],
     const float* take = pass + lane / 8 * PASS_PITCH + lane % 8 * 4;
     row += lane / 8;
     feature += lane % 8 * 4;
+    float x_scale[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+#if KIND == 0
+#pragma unroll
+    for (u32 i = 0; i < 4; i++) {
+        x_scale[i] = row + 4 * i < rows ? p.x_scales[row + 4 * i] : 0.0f;
+    }
+#endif
 #pragma unroll
     for (u32 first = 0; first < TILE_FEATURES; first += PASS) {
         u32 at = feature + first;
@@ -137,14 +156,10 @@ __device__ __forceinline__ void write(const Product& p, const Sum (&sums)[SUMS],
             if (count == 0 || row + 4 * i >= rows) {
                 continue;
             }
-            float x_scale = 1.0f;
-#if KIND == 0
-            x_scale = __ldg(p.x_scales + row + 4 * i);
-#endif
-            sum.x = (sum.x * x_scale * scale.x + bias.x) * p.factor + add[i].x;
-            sum.y = (sum.y * x_scale * scale.y + bias.y) * p.factor + add[i].y;
-            sum.z = (sum.z * x_scale * scale.z + bias.z) * p.factor + add[i].z;
-            sum.w = (sum.w * x_scale * scale.w + bias.w) * p.factor + add[i].w;
+            sum.x = (sum.x * x_scale[i] * scale.x + bias.x) * p.factor + add[i].x;
+            sum.y = (sum.y * x_scale[i] * scale.y + bias.y) * p.factor + add[i].y;
+            sum.z = (sum.z * x_scale[i] * scale.z + bias.z) * p.factor + add[i].z;
+            sum.w = (sum.w * x_scale[i] * scale.w + bias.w) * p.factor + add[i].w;
             float* y = p.y + static_cast<u64>(row + 4 * i) * p.y_stride + at;
             if (fours) {
                 *reinterpret_cast<float4*>(y) = sum;
@@ -168,6 +183,10 @@ __device__ __forceinline__ void multiply(const Params& p, const Tiles& tiles, u3
     Sum sums[SUMS];
     for (u32 index = blockIdx.x / 2; index < tiles.count(); index += gridDim.x / 2) {
         Tile tile = tiles.at(index);
+        u32 row = tile.row + rank * TILE_ROWS + (threadIdx.x / 32 - 4) * 16;
+        if (p.product.residual) {
+            prefetch_residual(p.product, row, tile.feature, rows);
+        }
         u32 before = 0;
         for (u32 k = 0; k < stages_k; k++) {
             u32 stage = ring + place.stage * STAGE_BYTES;
@@ -184,7 +203,7 @@ __device__ __forceinline__ void multiply(const Params& p, const Tiles& tiles, u3
         if (lane < 2) {
             barrier_arrive_at(empty + 8 * before, lane);
         }
-        write(p.product, sums, pass, tile.row + rank * TILE_ROWS + (threadIdx.x / 32 - 4) * 16, tile.feature, rows, fours);
+        write(p.product, sums, pass, row, tile.feature, rows, fours);
     }
 }
 
