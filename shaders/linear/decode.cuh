@@ -82,6 +82,11 @@ __device__ const float nf4_codebook[16] = {
 #endif
 __shared__ u32 nf4_pairs[256 * NF4_COPIES];
 
+// The entry at a byte of the table.
+__device__ __forceinline__ u32 nf4_pair(u32 byte) {
+    return *reinterpret_cast<const u32*>(reinterpret_cast<const u8*>(nf4_pairs) + byte);
+}
+
 // Fills the table; a barrier has to follow.
 __device__ __forceinline__ void prepare_decoding() {
     for (u32 byte = threadIdx.x; byte < 256; byte += blockDim.x) {
@@ -110,12 +115,11 @@ __device__ __forceinline__ void decode(const u32 (&codes)[LANE_WORDS], u32 pair,
 #pragma unroll
     for (u32 i = 0; i < LANE_WORDS; i++) {
 #if NF4_COPIES == 32
-        const u8* table = reinterpret_cast<const u8*>(nf4_pairs);
         u32 bank = threadIdx.x % 32 * 4;
-        operands[4 * i] = *reinterpret_cast<const u32*>(table + (codes[i] << 7 & 0x7f80u | bank));
-        operands[4 * i + 1] = *reinterpret_cast<const u32*>(table + (codes[i] >> 1 & 0x7f80u | bank));
-        operands[4 * i + 2] = *reinterpret_cast<const u32*>(table + (codes[i] >> 9 & 0x7f80u | bank));
-        operands[4 * i + 3] = *reinterpret_cast<const u32*>(table + (codes[i] >> 17 & 0x7f80u | bank));
+        operands[4 * i] = nf4_pair(codes[i] << 7 & 0x7f80u | bank);
+        operands[4 * i + 1] = nf4_pair(codes[i] >> 1 & 0x7f80u | bank);
+        operands[4 * i + 2] = nf4_pair(codes[i] >> 9 & 0x7f80u | bank);
+        operands[4 * i + 3] = nf4_pair(codes[i] >> 17 & 0x7f80u | bank);
 #else
 #pragma unroll
         for (u32 j = 0; j < 4; j++) {

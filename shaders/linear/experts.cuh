@@ -15,7 +15,7 @@ struct Experts {
     u32 features;
     // Slots of a row of the input: one, which all slots of the result read, or as many as these.
     u32 input_slots;
-    u32 experts;
+    u32 number;
     // Where in the lists the tiles begin, and the slots in the order of experts.
     u32 tiles_at;
     u32 order_at;
@@ -59,7 +59,7 @@ __device__ __forceinline__ Product of_slot(const Product& p, const Experts& e, u
 
 // Tiles that suffice for so many slots, however they are spread.
 __device__ __forceinline__ u32 expert_tiles(const Experts& e, u32 slots, u32 size) {
-    return slots / size + min(slots, e.experts);
+    return slots / size + min(slots, e.number);
 }
 
 // A tile of slots that chose the same expert.
@@ -72,7 +72,7 @@ struct ExpertTile {
 
 __device__ __forceinline__ ExpertTile expert_tile(const Experts& e, u32 index, u32 size) {
     ExpertTile tile = {e.choices[e.tiles_at + 2 * index], 0, 0};
-    if (tile.expert < e.experts) {
+    if (tile.expert < e.number) {
         tile.first = e.choices[e.tiles_at + 2 * index + 1];
         tile.count = min(e.choices[tile.expert + 1] - tile.first, size);
     }

@@ -1,4 +1,4 @@
-//! Maps of matrices, by which the tensor copies of sm_90 find their way.
+//! Maps of matrices, by which the tensor copies of `sm_90` find their way.
 
 use bytemuck::{Pod, Zeroable};
 use cudarc::driver::sys;

@@ -6,7 +6,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::linear::{
-    Fused, SIMT_FEATURES, SIMT_SIDE, SIMT_THREADS, has_matrix_units, meet, mma_kernel, simt_kernel, stream_kernel,
+    Fused, SIMT_FEATURES, SIMT_SIDE, SIMT_THREADS, has_matrix_units, meet, mma_kernel, simt_kernel,
+    stream_kernel,
 };
 use super::product::{Activations, Count, Product, WithNorm, activations, half_row_bytes, pack};
 use super::shapes::{MmaShape, StreamShape};
@@ -33,7 +34,7 @@ struct Experts {
     choices: u64,
     features: u32,
     input_slots: u32,
-    experts: u32,
+    number: u32,
     tiles_at: u32,
     order_at: u32,
     columns: u32,
@@ -121,7 +122,7 @@ pub(super) fn expert_linear(build: &mut Build<'_>, op: &plan::ExpertLinear) -> R
         choices: build.operand(op.chosen).address(),
         features,
         input_slots: x.count.slots,
-        experts: grouping.experts,
+        number: grouping.experts,
         tiles_at: grouping.tiles_at,
         order_at: grouping.order_at,
         columns: 0,
@@ -268,7 +269,8 @@ pub(super) fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
             let shape = MmaShape::new(capabilities, format, UNITS_ROWS, u32::MAX);
             kernels.push(mma_kernel(format, shape).define("EXPERTS", 1));
         } else {
-            kernels.extend(["few", "tiles"].map(|entry| simt_kernel(entry, format, true).define("EXPERTS", 1)));
+            kernels
+                .extend(["few", "tiles"].map(|entry| simt_kernel(entry, format, true).define("EXPERTS", 1)));
         }
     }
     kernels

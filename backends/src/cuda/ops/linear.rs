@@ -10,8 +10,8 @@
 
 use super::elementwise::number;
 use super::product::{
-    Activations, Product, WithMaps, WithNorm, activations, code_bits, direct, half_row_bytes, map, pack, unpack,
-    unpacked_features, with_format,
+    Activations, Product, WithMaps, WithNorm, activations, code_bits, direct, half_row_bytes, map, pack,
+    unpack, unpacked_features, with_format,
 };
 use super::shapes::{Bounds, MmaShape, SplitShape, StreamShape, TilesShape, few_for_mma};
 use crate::cuda::build::{Build, Launch, blocks};
@@ -86,7 +86,12 @@ impl Linear {
         for up_to in [2, 4, FEW] {
             if self.x.most > below {
                 let params = WithNorm { product: self.product, ..WithNorm::default() };
-                self.stream(build, Bounds { below, up_to }, params, Fused { quads: self.x.quads, ..Fused::default() })?;
+                self.stream(
+                    build,
+                    Bounds { below, up_to },
+                    params,
+                    Fused { quads: self.x.quads, ..Fused::default() },
+                )?;
             }
             below = up_to;
         }
@@ -110,7 +115,11 @@ impl Linear {
     fn rows_for_mma(&self, capabilities: &Capabilities) -> u32 {
         // Tensor copies begin at multiples of 16 bytes.
         let copies = self.x.address.is_multiple_of(16) || code_bits(self.matrix.format) != 8;
-        if capabilities.tier() >= KernelTier::Wgmma && copies { few_for_mma(self.matrix.format) } else { u32::MAX }
+        if capabilities.tier() >= KernelTier::Wgmma && copies {
+            few_for_mma(self.matrix.format)
+        } else {
+            u32::MAX
+        }
     }
 
     /// The launch for steps of one row, which takes over what comes right before and after ([`crate::one_row`]).
@@ -145,7 +154,8 @@ impl Linear {
         let format = self.matrix.format;
         let shape = StreamShape::new(build.capabilities(), format);
         let (split, shared) = shape.room(build.capabilities(), format, self.matrix.row_bytes, bounds.up_to);
-        let tiles = if fused.gated { (self.matrix.rows / 2).div_ceil(8) } else { self.matrix.rows.div_ceil(16) };
+        let tiles =
+            if fused.gated { (self.matrix.rows / 2).div_ceil(8) } else { self.matrix.rows.div_ceil(16) };
         params.product.split = split;
         if split > 1 {
             let sums = u64::from(tiles) * u64::from(split) * 128;
@@ -180,7 +190,8 @@ impl Linear {
             let shape = MmaShape::new(build.capabilities(), format, bounds.up_to, self.matrix.rows);
             let across = self.matrix.rows.div_ceil(MmaShape::FEATURES);
             let tiles = bounds.up_to.div_ceil(shape.rows).saturating_mul(across);
-            let split = if many { 1 } else { shape.split(build.capabilities(), tiles, self.matrix.row_bytes) };
+            let split =
+                if many { 1 } else { shape.split(build.capabilities(), tiles, self.matrix.row_bytes) };
             let mut product = Product { x: x.address, x_stride: x.stride, split, ..self.product };
             if split > 1 {
                 let sums = u64::from(tiles) * u64::from(split) * u64::from(MmaShape::FEATURES * shape.rows);
@@ -323,7 +334,12 @@ pub(super) struct Fused {
 }
 
 /// Memory in which blocks that share a tile's K leave so many sums.
-pub(super) fn meet(build: &mut Build<'_>, product: &mut Product, sums: u64, tiles: u32) -> Result<(), BackendError> {
+pub(super) fn meet(
+    build: &mut Build<'_>,
+    product: &mut Product,
+    sums: u64,
+    tiles: u32,
+) -> Result<(), BackendError> {
     product.parts = build.scratch("sums of parts", 4 * sums)?.address();
     product.arrived = build.scratch("parts that are there", 4 * u64::from(tiles))?.address();
     Ok(())
@@ -386,28 +402,39 @@ pub(super) const FORMATS: [WeightFormat; 9] = [
     WeightFormat::W8a8(ActivationScale::PerToken),
 ];
 
+/// Not all combinations: what differs in one format alone is compiled for that one.
 #[cfg(test)]
 pub(super) fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
     let mut kernels = vec![];
     let yes_no = [false, true];
     for format in FORMATS {
         if !has_matrix_units(capabilities, format) {
-            kernels.extend(["few", "tiles"].map(|entry| simt_kernel(entry, format, false)));
             kernels.extend(["few", "tiles"].map(|entry| simt_kernel(entry, format, true)));
             continue;
         }
         let shape = StreamShape::new(capabilities, format);
         let stream = |norm, gated, quads| stream_kernel(format, shape, Fused { norm, gated, quads });
-        kernels.extend(yes_no.map(|quads| stream(false, false, quads)));
+        kernels.push(stream(false, false, true));
         if !matches!(format, WeightFormat::W8a8(_)) {
-            kernels.extend([stream(true, false, true), stream(false, true, true), stream(true, true, true)]);
+            kernels.push(stream(true, true, true));
         }
-        let rows = [16, 32, 64, 128];
-        kernels.extend(rows.map(|rows| mma_kernel(format, MmaShape::new(capabilities, format, rows, u32::MAX))));
         if !matches!(format, WeightFormat::F16 | WeightFormat::W8a8(_)) {
             kernels.push(unpack_kernel(format));
         }
+        let small_groups =
+            matches!(format, WeightFormat::Int8(Int8Group::G32) | WeightFormat::Int4(Int4Group::G32));
+        let rows: &[u32] = if small_groups { &[64] } else { &[16, 64, 128] };
+        let shapes = rows.iter().map(|rows| MmaShape::new(capabilities, format, *rows, u32::MAX));
+        kernels.extend(shapes.map(|shape| mma_kernel(format, shape)));
+        if format == WeightFormat::F16 {
+            kernels.extend([
+                stream(false, false, false),
+                stream(true, false, false),
+                stream(false, true, true),
+            ]);
+        }
     }
+    kernels.push(simt_kernel("few", WeightFormat::F32, false));
     if capabilities.tier() >= KernelTier::Mma {
         for quads in yes_no {
             kernels.extend(yes_no.map(|order| pack_kernel(quads, order)));
@@ -416,7 +443,8 @@ pub(super) fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
     if capabilities.tier() >= KernelTier::Wgmma {
         for kind in [0, 1] {
             kernels.extend([TilesShape::SMALL, TilesShape::LARGE].map(|shape| tiles_kernel(kind, shape)));
-            let split = |rows| SplitShape::new(capabilities, 4096, 4096, rows).map(|shape| split_kernel(kind, shape));
+            let split =
+                |rows| SplitShape::new(capabilities, 4096, 4096, rows).map(|shape| split_kernel(kind, shape));
             kernels.extend([64, 128, 256].into_iter().filter_map(split));
         }
     }

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::elementwise::{Rounding, quantize_rows};
 use super::{code_bytes, format_number, is_selected};
 use crate::BackendError;
-use crate::cuda::build::{Build, Launch, blocks};
+use crate::cuda::build::{Build, DeviceOperand, Launch, blocks};
 use crate::cuda::driver::{ByteMatrix, TensorMap};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::weights::DeviceMatrix;
@@ -70,7 +70,7 @@ impl Product {
             y: build.value(op.output).address(),
             y_stride: matrix.rows,
             bias: op.bias.map_or(0, |bias| build.vector(bias)),
-            residual: residual.as_ref().map_or(0, |residual| residual.address()),
+            residual: residual.as_ref().map_or(0, DeviceOperand::address),
             residual_stride: residual.as_ref().map_or(0, |residual| residual.stride),
             factor: op.factor,
             ..Self::of(matrix, x)
@@ -175,8 +175,10 @@ pub(super) fn activations(
     // Rows of codes that are there already may be read from some column on; what is quantised here begins at the first.
     let (region, first, stride) = if shape.element == Element::Int8Rows {
         if !x.first.is_multiple_of(CODES_AT_ONCE) {
-            let what =
-                format!("int8 rows read from column {} on: columns have to begin at a multiple of 8", x.first);
+            let what = format!(
+                "int8 rows read from column {} on: columns have to begin at a multiple of 8",
+                x.first
+            );
             return Err(build.unsupported(what));
         }
         (x.region, x.first, code_bytes(x.stride))

@@ -45,9 +45,8 @@ impl StreamShape {
         match (capabilities.target.arch, format) {
             // Copies are not asynchronous there, and shared memory is small.
             (0..80, _) => Self { depth: 2, chunk: 64, blocks: 2, segments: 1, ..shape },
-            (_, WeightFormat::Nf4) => Self { depth: 3, chunk: 64, segments: 1, ..shape },
-            // Less shared memory than the large devices have.
-            (86..90, _) => Self { depth: 3, chunk: 64, segments: 1, ..shape },
+            // Less shared memory than the large devices have, or less left of it.
+            (86..90, _) | (_, WeightFormat::Nf4) => Self { depth: 3, chunk: 64, segments: 1, ..shape },
             (_, WeightFormat::Int4(_)) => Self { depth: 3, segments: 1, ..shape },
             _ => shape,
         }
@@ -82,7 +81,7 @@ impl StreamShape {
         let chunk = self.chunk * 8 / code_bits(format) * element;
         let ring = self.ring(format);
         let left = capabilities.shared_memory.saturating_sub(ring + self.fixed(capabilities, format));
-        let most = left.min(MOST.max(rows * 12 << 10));
+        let most = left.min(MOST.max((rows * 12) << 10));
         let bytes = |split: u32| rows * (chunks.div_ceil(split) * chunk + 64);
         let split = (1..chunks).find(|split| bytes(*split) <= most).unwrap_or(chunks);
         (split, ring + bytes(split))
@@ -113,7 +112,8 @@ impl MmaShape {
     /// The largest tile that so many rows fill and that has room. The largest of all is for where there are enough of them.
     pub(super) fn new(capabilities: &Capabilities, format: WeightFormat, rows: u32, features: u32) -> Self {
         let left = capabilities.shared_memory.saturating_sub(table_bytes(capabilities, format) + 256);
-        let enough = rows.div_ceil(128) * features.div_ceil(Self::FEATURES) >= capabilities.multiprocessors;
+        let tiles = rows.div_ceil(128).saturating_mul(features.div_ceil(Self::FEATURES));
+        let enough = tiles >= capabilities.multiprocessors;
         let largest = if enough { 128 } else { 64 };
         let tiles = [128, 64, 32, 16].into_iter().filter(|tile| *tile <= rows.clamp(16, largest));
         let mut shapes = tiles.flat_map(|rows| {
@@ -131,8 +131,7 @@ impl MmaShape {
     pub(super) fn shared(self, format: WeightFormat) -> u32 {
         let piece = if matches!(format, WeightFormat::W8a8(_)) { 16 } else { 8 };
         let pitch = self.chunk * 8 / code_bits(format) / piece * 16 + 64;
-        self.stages
-            * (Self::FEATURES * (self.chunk + chunk_scales(format, self.chunk)) + self.rows * pitch)
+        self.stages * (Self::FEATURES * (self.chunk + chunk_scales(format, self.chunk)) + self.rows * pitch)
     }
 
     /// Blocks that share a tile's K, so that all multiprocessors have some work: two blocks each, or a large one.
@@ -210,5 +209,95 @@ pub(super) const fn few_for_mma(format: WeightFormat) -> u32 {
     match format {
         WeightFormat::F16 | WeightFormat::W8a8(_) => 0,
         _ => 128,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::driver::DeviceFacts;
+    use crate::format::{ActivationScale, Int4Group, Int8Group};
+
+    /// Devices with as much shared memory as each generation has.
+    fn devices() -> Vec<Capabilities> {
+        let sizes = [(75, 64), (80, 163), (86, 99), (89, 99), (90, 227), (120, 99)];
+        let device = |(arch, kib): (u32, u32)| {
+            let facts = DeviceFacts {
+                ordinal: 0,
+                name: String::new(),
+                capability: (arch / 10, arch % 10),
+                multiprocessors: 40,
+                shared_memory: kib << 10,
+                total_memory: 8 << 30,
+                integrated: false,
+            };
+            Capabilities::new(&facts, arch, 13_000)
+        };
+        sizes.map(device).to_vec()
+    }
+
+    const FORMATS: [WeightFormat; 7] = [
+        WeightFormat::F16,
+        WeightFormat::Bf16,
+        WeightFormat::Int8(Int8Group::G32),
+        WeightFormat::Nf4,
+        WeightFormat::Int4(Int4Group::G32),
+        WeightFormat::Int4(Int4Group::G128),
+        WeightFormat::W8a8(ActivationScale::PerToken),
+    ];
+
+    #[test]
+    fn every_shape_fits_every_device() {
+        for device in devices() {
+            for format in FORMATS {
+                let all = |shared: u32, fixed: u32| {
+                    assert!(shared + fixed <= device.shared_memory, "{format} sm_{}", device.target.arch);
+                };
+                for rows in [1, 2, 4, 8] {
+                    for row_bytes in [128, 8192, 57_344] {
+                        let shape = StreamShape::new(&device, format);
+                        let (split, shared) = shape.room(&device, format, row_bytes, rows);
+                        assert!(split >= 1 && split <= row_bytes / shape.chunk);
+                        all(shared, shape.fixed(&device, format));
+                        assert!(shape.resident(&device, format, shared) >= device.multiprocessors);
+                    }
+                }
+                for rows in [16, 32, 64, 128, u32::MAX] {
+                    for features in [64, 100_000] {
+                        let shape = MmaShape::new(&device, format, rows, features);
+                        all(shape.shared(format), table_bytes(&device, format) + 256);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_of_warpgroups_fit() {
+        let devices = devices();
+        let hopper = devices.iter().find(|device| device.target.arch == 90).unwrap();
+        for rows in [16, 64, 128, 256] {
+            for features in [1, 4096, 100_000] {
+                let Some(shape) = SplitShape::new(hopper, features, 4096, rows) else {
+                    assert!(rows > 128);
+                    continue;
+                };
+                assert!(shape.shared() <= hopper.shared_memory && shape.rows <= 256);
+            }
+        }
+        assert_eq!(SplitShape::new(hopper, 64, 4096, 512), None);
+        for shape in [TilesShape::SMALL, TilesShape::LARGE] {
+            assert!(shape.shared() <= hopper.shared_memory);
+        }
+    }
+
+    #[test]
+    fn few_tiles_share_their_k() {
+        let devices = devices();
+        let hopper = devices.iter().find(|device| device.target.arch == 90).unwrap();
+        let shape = MmaShape::new(hopper, WeightFormat::Nf4, 16, 4096);
+        assert_eq!(shape.split(hopper, 1, 1 << 20), 8);
+        assert_eq!(shape.split(hopper, 1, 128), 1);
+        assert_eq!(shape.split(hopper, 1000, 1 << 20), 1);
     }
 }
