@@ -98,12 +98,8 @@ def variants(matrix, rows):
     chosen = {4: dict(depth=3, chunk=64, SEGMENTS=1), 5: dict(depth=3, SEGMENTS=1)}.get(matrix.number, dict(depth=4))
     yield Stream(matrix, **chosen)
     if rows == 1:
-        yield Stream(matrix, **{**chosen, "TEAMS": 2})
-    if rows == 1 and matrix.number in (4, 5):
-        for depth, chunk in [(3, 128), (2, 128), (4, 64)]:
-            yield Stream(matrix, depth=depth, chunk=chunk, SEGMENTS=1, TEAMS=2)
-        for depth, chunk, teams in [(3, 64, 4), (2, 128, 4), (3, 64, 2), (2, 64, 4)]:
-            yield Stream(matrix, depth=depth, chunk=chunk, warps=16, blocks=2, SEGMENTS=1, TEAMS=teams)
+        for depth, chunk in [(3, 128), (4, 64)]:
+            yield Stream(matrix, depth=depth, chunk=chunk, SEGMENTS=1)
 
 
 def table(names):

@@ -112,7 +112,6 @@ class Stream:
 
     def __init__(self, matrix, depth=4, split=None, norm=None, gated=False, quads=True, warps=8, chunk=128, blocks=3, **more):
         self.depth, self.wanted_split, self.norm, self.gated, self.warps, self.chunk = depth, split, norm, gated, warps, chunk
-        self.teams = more.get("TEAMS", 1)
         defines = {"FORMAT": matrix.number, "GROUP": matrix.group, "DEPTH": depth, "NORM": int(norm is not None), "GATED": int(gated),
                    "QUADS": int(quads), "WARPS": warps, "CHUNK": chunk, "BLOCKS": blocks, **more}
         self.kernel = kernel("linear/stream.cu", "stream", **defines)
@@ -139,7 +138,6 @@ class Stream:
             parts=address(scratch("parts", tiles * split * 128)), arrived=address(scratch("arrived", tiles)))
         params = WithNorm(product=p, norm_weight=address(self.norm), norm_epsilon=1e-5, norm_offset=1.0)
         at = step(rows)
-        tiles = -(-tiles // self.teams)
         grid = [min(tiles, max(1, multiprocessors * blocks // split)) * split]
         self.shape = f"grid {grid[0]} k{split} {shared >> 10}K b{blocks}"
         return lambda: self.kernel.launch(params, at, grid, 32 * self.warps, shared, dependent=True)

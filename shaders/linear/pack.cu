@@ -3,6 +3,7 @@
 // Variants: QUADS (lib/quads.cuh); ORDER 1: within each eight columns in the order 0 4 1 5 2 6 3 7, which decoded int4 comes in.
 // Launch: 256 threads, a thread each eight columns.
 // Cost: reads 4 bytes and writes 2 for each element.
+// Checked with the kernels that read what it packs.
 #include "lib/mma.cuh"
 #include "lib/quads.cuh"
 

@@ -6,6 +6,7 @@
 // Variants: FORMAT, GROUP (decode.cuh); QUADS (lib/quads.cuh); EXPERTS: products of slots with experts' matrices (experts.cuh), `few` one by one.
 // Launch: 256 threads; `few` a block each 8 features; `tiles` [tiles of rows · tiles of features], those of rows next to each other.
 // Cost: `few` reads the weights once; `tiles` reads both operands once for each 64 of the other's.
+// Checked by the conformance groups `linear`, `rows`, `experts` and `random` in the tier `simt`, and by mixed.py against f64.
 #include "lib/quads.cuh"
 #include "lib/reduce.cuh"
 #include "linear/decode.cuh"

@@ -3,18 +3,21 @@
 //
 // Layout: weights as shaders/CUDA.md says (f16, bf16, int8, nf4, int4, w8a8); x f32 rows, of w8a8 rows of codes with a scale each.
 //
-// How: a team of warps takes 16 features at a time. Its warps take turns along K, in items of 128 bytes of each of the 16 rows, so that
+// How: a block takes 16 features at a time. Its warps take turns along K, in items of 128 bytes of each of the 16 rows, so that
 // together they read a straight run of each; each keeps DEPTH items under way in a ring in shared memory of its own. The first are asked
 // for before the launch waits for the one before it. Activations are rounded to 16 bits once and lie in shared memory. Warps' sums are
 // added up in their order at the end of a tile. Where rows or K are too large for shared memory, `split` blocks share a tile's K; the last one
 // to come adds up what all left, in order.
 //
 // Variants: FORMAT, GROUP (decode.cuh); EXPERTS: a product of one row for each slot (experts.cuh); NORM: x is normalised on its way in, x · (offset + weight) / sqrt(mean(x²) + ε);
-// GATED: features come in two halves, y = function(first half) · second half; both for one row. QUADS: x in fours. WARPS, TEAMS, DEPTH, CHUNK,
-// BLOCKS, SEGMENTS: shapes, measured.
+// GATED: features come in two halves, y = function(first half) · second half; both for one row. QUADS: x in fours. WARPS, DEPTH, CHUNK, BLOCKS,
+// SEGMENTS: shapes, measured.
 // Launch: 32 · WARPS threads; grid [split · blocks]; shared memory: the rings, WARPS · DEPTH · ITEM bytes, and the activations, rows · (share
 // of K · 2 (w8a8: 1) + 64).
-// Cost: reads the weights once. nf4 is looked up, which keeps shared memory about 3/4 busy at the speed of an H200's memory.
+// Cost: reads the weights once, and x once for each block. nf4 is looked up in shared memory, 16 loads to every 512 bytes of codes and warp.
+// Measured on an H100 (2026-11-27, benches/cuda/matvec.py; a read of its memory reaches 3.1 TB/s), one row, 28,672 × 4,096: f16 2.98, int8 2.88,
+// w8a8 2.94, int4 2.60, nf4 2.12 TB/s; 4,096 × 4,096, where launches are 6 to 13 µs: 2.70, 2.19, 2.40, 1.43, 1.16. Eight rows of f16: 2.68.
+// Checked by the conformance groups `linear`, `rows`, `experts` and `random`, and by matvec.py against f64.
 #include "lib/functions.cuh"
 #include "lib/quads.cuh"
 #include "lib/reduce.cuh"
@@ -41,12 +44,6 @@
 #ifndef WARPS
 #define WARPS 8
 #endif
-// Warps that share a tile, and how many such teams a block has.
-#ifndef TEAMS
-#define TEAMS 1
-#endif
-#define TEAM_WARPS (WARPS / TEAMS)
-#define TEAM_THREADS (32 * TEAM_WARPS)
 #define THREADS (32 * WARPS)
 #define ITEM (16 * (CHUNK + SCALES))
 
@@ -229,7 +226,7 @@ __device__ __forceinline__ float worth(const Product& p, Sum sum, u32 row, u32 f
 // Writes what the threads of a tile, [row of activations][row of the tile], have summed up.
 __device__ __forceinline__ void write(const Params& p, u32 tile, Sum sum, u32 rows) {
     const Product& q = p.product;
-    u32 n = threadIdx.x % 16, row = threadIdx.x % TEAM_THREADS / 16;
+    u32 n = threadIdx.x % 16, row = threadIdx.x / 16;
 #if GATED
     u32 at = tile * 8 + n % 8, half = q.features / 2, feature = at + n / 8 * half;
     float y = 0.0f;
@@ -249,61 +246,51 @@ __device__ __forceinline__ void write(const Params& p, u32 tile, Sum sum, u32 ro
 }
 
 __shared__ Sum warp_sums[2][WARPS][128];
-__shared__ u32 is_last[TEAMS];
-
-// Waits for the threads of a team.
-__device__ __forceinline__ void team_sync(u32 team) {
-#if TEAMS == 1
-    __syncthreads();
-#else
-    asm volatile("bar.sync %0, %1;" ::"r"(1 + team), "n"(TEAM_THREADS) : "memory");
-#endif
-}
+__shared__ u32 is_last;
 
 // Adds up the warps' sums of a tile and writes it, or leaves it to the block that comes last.
 __device__ __forceinline__ void tile_end(const Params& p, const Sum (&sums)[4], u32 tile, u32 turn, u32 part, u32 rows) {
     const Product& q = p.product;
     u32 warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    u32 team = warp / TEAM_WARPS, thread = threadIdx.x % TEAM_THREADS;
     Sum* mine = warp_sums[turn % 2][warp];
     mine[2 * t * 16 + g] = sums[0];
     mine[(2 * t + 1) * 16 + g] = sums[1];
     mine[2 * t * 16 + g + 8] = sums[2];
     mine[(2 * t + 1) * 16 + g + 8] = sums[3];
-    team_sync(team);
+    __syncthreads();
     Sum sum = 0;
-    if (thread < 128) {
+    if (threadIdx.x < 128) {
 #pragma unroll
-        for (u32 w = 0; w < TEAM_WARPS; w++) {
-            sum += warp_sums[turn % 2][team * TEAM_WARPS + w][thread];
+        for (u32 w = 0; w < WARPS; w++) {
+            sum += warp_sums[turn % 2][w][threadIdx.x];
         }
     }
     if (q.split > 1) {
         Sum* parts = reinterpret_cast<Sum*>(q.parts) + static_cast<u64>(tile) * q.split * 128;
-        if (thread < 128) {
-            parts[part * 128 + thread] = sum;
+        if (threadIdx.x < 128) {
+            parts[part * 128 + threadIdx.x] = sum;
         }
         __threadfence();
-        team_sync(team);
-        if (thread == 0) {
-            is_last[team] = atomicAdd(q.arrived + tile, 1) == q.split - 1;
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            is_last = atomicAdd(q.arrived + tile, 1) == q.split - 1;
         }
-        team_sync(team);
-        if (!is_last[team]) {
+        __syncthreads();
+        if (!is_last) {
             return;
         }
         __threadfence();
         sum = 0;
-        if (thread < 128) {
+        if (threadIdx.x < 128) {
             for (u32 other = 0; other < q.split; other++) {
-                sum += __ldcg(parts + other * 128 + thread);
+                sum += __ldcg(parts + other * 128 + threadIdx.x);
             }
         }
-        if (thread == 0) {
+        if (threadIdx.x == 0) {
             q.arrived[tile] = 0;
         }
     }
-    if (thread < 128) {
+    if (threadIdx.x < 128) {
         write(p, tile, sum, rows);
     }
 }
@@ -325,7 +312,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
     u32 block = blockIdx.x, count = gridDim.x;
 #endif
     const Product& q = p.product;
-    u32 warp = threadIdx.x / 32, team = warp / TEAM_WARPS, member = warp % TEAM_WARPS;
+    u32 warp = threadIdx.x / 32;
     u32 part = block % q.split, blocks = count / q.split;
     u32 chunks = q.row_bytes / CHUNK;
     Share share;
@@ -336,12 +323,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
     u32 pitch = share.count * (CHUNK_K / PIECE_K * 16) + 64;
     u32 tiles = tiles_of(q);
     // Items of a tile to a warp; some have one fewer.
-    u32 turns = (share.count + TEAM_WARPS - 1) / TEAM_WARPS;
-    u32 begin = block / q.split * TEAMS + team, stride = blocks * TEAMS;
+    u32 turns = (share.count + WARPS - 1) / WARPS;
 
-    u32 ask_tile = begin, ask_turn = 0, ask_slot = 0;
+    u32 ask_tile = block / q.split, ask_turn = 0, ask_slot = 0;
     auto ask_next = [&]() {
-        u32 chunk = ask_turn * TEAM_WARPS + member;
+        u32 chunk = ask_turn * WARPS + warp;
         if (ask_tile < tiles && chunk < share.count) {
             ask(q, ring + ask_slot * ITEM, ask_tile, share.first + chunk);
         }
@@ -349,7 +335,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
         ask_slot = ask_slot + 1 == DEPTH ? 0 : ask_slot + 1;
         if (++ask_turn == turns) {
             ask_turn = 0;
-            ask_tile += stride;
+            ask_tile += blocks;
         }
     };
     for (u32 i = 0; i < DEPTH - 1; i++) {
@@ -364,14 +350,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
     bring_rows(p, x, pitch, share, rows);
     __syncthreads();
     u32 at = 0, done = 0;
-    for (u32 tile = begin; tile < tiles; tile += stride, done++) {
+    for (u32 tile = block / q.split; tile < tiles; tile += blocks, done++) {
         Sum sums[4] = {};
         for (u32 turn = 0; turn < turns; turn++) {
             copies_wait<DEPTH - 2>();
             // All lanes' copies are there, and the slot asked for next is no longer read.
             __syncwarp();
             ask_next();
-            u32 chunk = turn * TEAM_WARPS + member;
+            u32 chunk = turn * WARPS + warp;
             if (chunk < share.count) {
                 item_products(sums, ring + at * ITEM, x + chunk * (CHUNK_K / PIECE_K * 16), pitch, rows, share.first + chunk);
             }
