@@ -119,7 +119,7 @@ def table_one(kind, m, n, k, variants):
     residual = torch.randn(m, n, device="cuda")
     best = 0
     for variant in variants:
-        for extra in ([None, residual] if len(variants) == 1 else [residual]):
+        for extra in [None, residual]:
             launches = [variant.prepare(product(w, w_scales, x, x_scales, y, None, extra), x, w, multiprocessors) for w in ws]
             ours = rate([launches[i % copies] for i in range(calls)], m, n, k)
             best = max(best, ours)
@@ -127,25 +127,25 @@ def table_one(kind, m, n, k, variants):
     print(f"{kind} M {m:5} N {n:5} K {k:5}: x{best / f16:4.2f} | " + " | ".join(parts), flush=True)
 
 
-def splits(kind, m):
-    """What is worth comparing for few rows: rows and features of a tile, stages, blocks that share its K."""
-    if m <= 64:
-        shapes = [(64, 128, 4, 1), (64, 128, 4, 2), (64, 128, 4, 4), (64, 64, 6, 1), (64, 64, 6, 2), (64, 64, 6, 4)]
-    elif m <= 128:
-        shapes = [(128, 128, 3, 1), (128, 128, 3, 2), (128, 64, 4, 1), (128, 64, 4, 2), (128, 64, 4, 4)]
-    else:
-        shapes = [(128, 128, 3, 2), (128, 256, 4, 1), (256, 128, 4, 1), (256, 128, 4, 2), (256, 64, 5, 2)]
-    return [Split(kind, *shape) for shape in shapes]
+def variants(kind, m, n, multiprocessors):
+    """What backends/src/cuda/ops/shapes.rs takes for so many rows, and what is next to it."""
+    few = -(-n // 64) < multiprocessors
+    if m <= 256:
+        rows, stages = (64, 6) if m <= 64 else (128, 4) if m <= 128 else (256, 5)
+        chosen = [Split(kind, rows, 64, stages, 2 if few else 1), Split(kind, rows, 64, stages, 1 if few else 2)]
+        if m <= 128 or few:
+            return chosen
+    if m <= 512:
+        return [Tiles(kind, 128, 6), Tiles(kind)]
+    return [Tiles(kind)]
 
 
 def table(kind):
+    multiprocessors = torch.cuda.get_device_properties(0).multi_processor_count
     print(torch.cuda.get_device_name(0))
     for n, k in SHAPES:
-        for m in [2048, 4096, 8192]:
-            table_one(kind, m, n, k, [Tiles(kind)])
-    for n, k in SHAPES:
-        for m in [16, 64, 128, 256, 512, 1024]:
-            table_one(kind, m, n, k, (splits(kind, m) if m <= 512 else []) + ([Tiles(kind), Tiles(kind, 128, 6)] if m >= 128 else []))
+        for m in [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]:
+            table_one(kind, m, n, k, variants(kind, m, n, multiprocessors))
 
 
 if __name__ == "__main__":

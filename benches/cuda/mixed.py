@@ -78,18 +78,18 @@ def table(names):
             first = Matrix(name, n, k, decoded=False)
             copies = max(2, min(8, (200 << 20) // first.bytes()))
             matrices = [first] + [Matrix(name, n, k, decoded=False) for _ in range(copies - 1)]
-            for rows in [4, 8, 16, 32, 64, 128, 256, 512, 2048]:
+            for rows in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 2048]:
                 x, scales, _ = operand(first, rows)
                 y = torch.empty(rows, n, device="cuda")
-                variants = [Stream(first, depth=3)] if rows <= 8 else []
+                few = {4: dict(depth=3, chunk=64, SEGMENTS=1), 5: dict(depth=3, SEGMENTS=1)}.get(first.number, dict(depth=4))
+                variants = [Stream(first, **few)] if rows <= 8 else []
                 tile = 16 if rows <= 16 else 32 if rows <= 32 else 64
-                if rows <= 256:
-                    variants += [TilesMma(first, tile, 128, 3, split) for split in ([1, 2, 4] if n > 20000 else [2, 4, 8])]
-                    variants += [TilesMma(first, tile, 64, 4, 4)]
-                if rows >= 128:
+                if 8 <= rows <= 256:
+                    variants += [TilesMma(first, tile, 128, 3, split) for split in ([1, 2] if n > 20000 else [2, 4, 8])]
+                if rows >= 128 and rows <= 256:
                     variants += [TilesMma(first, 128, 64, 3, 1)]
-                if rows >= 64 and name != "w8a8":
-                    variants += [Unpacked(first, 4096), Unpacked(first, 8192)] + ([Unpacked(first, 4096, 128, 6)] if rows <= 512 else [])
+                if rows >= 128 and name != "w8a8":
+                    variants += [Unpacked(first, 4096)] + ([Unpacked(first, 4096, 128, 6)] if rows <= 512 else [])
                 parts = []
                 for variant in variants:
                     try:
