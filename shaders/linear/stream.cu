@@ -169,6 +169,7 @@ __shared__ float norm_place[32];
 __device__ __forceinline__ float norm_factor(const Params& p) {
     const float* row = reinterpret_cast<const float*>(p.product.x);
     float squares = 0.0f;
+#pragma unroll 4
     for (u32 column = threadIdx.x * 4; column < p.product.cols; column += THREADS * 4) {
         float4 x = load_quad(row, column, p.product.cols);
         squares += sum_of(x * x);
@@ -178,40 +179,79 @@ __device__ __forceinline__ float norm_factor(const Params& p) {
 }
 #endif
 
+// Pieces of activations that a thread has under way: a wait for memory for each one by itself would be longer than all that a tile takes.
+#if NORM
+#define AT_ONCE 2
+#elif FORMAT == 6
+#define AT_ONCE 8
+#else
+#define AT_ONCE 4
+#endif
+
+#if FORMAT == 6
+// Sixteen codes of a row, zero behind its last column. Rows begin at multiples of 64 bytes, or 8 where a product reads some of their columns.
+__device__ __forceinline__ uint4 load_piece(const Product& p, u32 row, u32 column) {
+    if (column >= p.cols) {
+        return make_uint4(0, 0, 0, 0);
+    }
+    const u8* from = p.x + static_cast<u64>(row) * p.x_stride + column;
+    uint2 low = *reinterpret_cast<const uint2*>(from);
+    uint2 high = *reinterpret_cast<const uint2*>(from + 8);
+    return make_uint4(low.x, low.y, high.x, high.y);
+}
+#endif
+
 // Brings the block's share of the activations to shared memory; a barrier has to follow.
 __device__ __forceinline__ void bring_rows(const Params& p, u8* to, u32 pitch, Share share, u32 rows) {
     const Product& q = p.product;
     u32 pieces = share.count * (CHUNK_K / PIECE_K);
     u32 first = share.first * (CHUNK_K / PIECE_K);
+    u32 count = pieces * rows;
 #if NORM
     float factor = norm_factor(p);
 #endif
-    for (u32 i = threadIdx.x; i < pieces * rows; i += THREADS) {
-        u32 row = i / pieces, piece = i % pieces;
-        u32 column = (first + piece) * PIECE_K;
+    for (u32 begin = threadIdx.x; begin < count; begin += AT_ONCE * THREADS) {
 #if FORMAT == 6
-        uint4 codes = make_uint4(0, 0, 0, 0);
-        if (column < q.cols) {
-            const u8* from = q.x + static_cast<u64>(row) * q.x_stride + column;
-            // Rows of codes begin at multiples of 64 bytes, or 8 where a product reads some of their columns.
-            uint2 low = *reinterpret_cast<const uint2*>(from);
-            uint2 high = *reinterpret_cast<const uint2*>(from + 8);
-            codes = make_uint4(low.x, low.y, high.x, high.y);
-        }
-        *reinterpret_cast<uint4*>(to + row * pitch + piece_place(piece)) = codes;
+        uint4 x[AT_ONCE];
 #else
-        float x[8];
-        load_eight(reinterpret_cast<const float*>(q.x) + static_cast<u64>(row) * q.x_stride, column, q.cols, x);
+        float x[AT_ONCE][8];
+#endif
 #if NORM
-        float weight[8];
-        load_eight(p.norm_weight, column, q.cols, weight);
+        float weights[AT_ONCE][8];
+#endif
 #pragma unroll
-        for (u32 n = 0; n < 8; n++) {
-            x[n] *= factor * (p.norm_offset + weight[n]);
+        for (u32 n = 0; n < AT_ONCE; n++) {
+            u32 i = min(begin + n * THREADS, count - 1);
+            u32 row = rows == 1 ? 0 : i / pieces, column = (first + i - row * pieces) * PIECE_K;
+#if FORMAT == 6
+            x[n] = load_piece(q, row, column);
+#else
+            load_eight(reinterpret_cast<const float*>(q.x) + static_cast<u64>(row) * q.x_stride, column, q.cols, x[n]);
+#endif
+#if NORM
+            load_eight(p.norm_weight, column, q.cols, weights[n]);
+#endif
         }
+#pragma unroll
+        for (u32 n = 0; n < AT_ONCE; n++) {
+            u32 i = begin + n * THREADS;
+            if (i >= count) {
+                continue;
+            }
+            u32 row = rows == 1 ? 0 : i / pieces;
+            uint4* place = reinterpret_cast<uint4*>(to + row * pitch + piece_place(i - row * pieces));
+#if FORMAT == 6
+            *place = x[n];
+#else
+#if NORM
+#pragma unroll
+            for (u32 k = 0; k < 8; k++) {
+                x[n][k] *= factor * (p.norm_offset + weights[n][k]);
+            }
 #endif
-        *reinterpret_cast<uint4*>(to + row * pitch + piece_place(piece)) = piece_of(x);
+            *place = piece_of(x[n]);
 #endif
+        }
     }
 }
 
