@@ -32,8 +32,9 @@ fn kernel() -> Kernel {
     Kernel::new("bandwidth/read", "read")
 }
 
+#[cfg(test)]
 pub(super) fn variants() -> Vec<Kernel> {
-    vec![kernel(), Kernel::new("bandwidth/read", "fault")]
+    vec![kernel()]
 }
 
 /// Bytes per second of a plain read, the median of several passes.

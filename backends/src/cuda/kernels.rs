@@ -39,12 +39,6 @@ impl Kernel {
         }
         self
     }
-
-    /// Defines a macro as 1 where `on`.
-    #[must_use]
-    pub(crate) fn define_if(self, on: bool, name: &'static str) -> Self {
-        if on { self.define(name, 1) } else { self }
-    }
 }
 
 impl fmt::Display for Kernel {
@@ -106,7 +100,7 @@ mod tests {
 
     #[test]
     fn defines_are_in_order_and_once() {
-        let kernel = Kernel::new("norm/norm", "norm").define("B", 2).define_if(true, "A").define("B", 3);
-        assert_eq!(kernel.define_if(false, "C").to_string(), "norm of norm/norm A=1 B=3");
+        let kernel = Kernel::new("norm/norm", "norm").define("B", 2).define("A", 1).define("B", 3);
+        assert_eq!(kernel.to_string(), "norm of norm/norm A=1 B=3");
     }
 }
