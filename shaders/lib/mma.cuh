@@ -4,7 +4,7 @@
 // sums of rows g and g + 8, columns 2t and 2t + 1. Which K a word stands for is up to the kernel, if A and B agree.
 #pragma once
 
-#include "lib/step.cuh"
+#include "lib/half.cuh"
 
 __device__ __forceinline__ void product_f16(float (&c)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
 #if __CUDA_ARCH__ >= 800
@@ -67,24 +67,9 @@ template <int LEFT> __device__ __forceinline__ void copies_wait() {
 
 // --- 16-bit numbers
 
-// Two numbers rounded to f16, the first in the low half.
+// Two numbers rounded to f16 as an operand's word, the first in its low half.
 __device__ __forceinline__ u32 halves_of(float low, float high) {
-    u32 packed;
-#if __CUDA_ARCH__ >= 800
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
-#else
-    u16 l, h;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(l) : "f"(low));
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(high));
-    asm("mov.b32 %0, {%1, %2};" : "=r"(packed) : "h"(l), "h"(h));
-#endif
-    return packed;
-}
-
-__device__ __forceinline__ float half_value(u32 bits) {
-    float x;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(static_cast<u16>(bits)));
-    return x;
+    return half_pack(low, high);
 }
 
 __device__ __forceinline__ u32 subtract_halves(u32 a, u32 b) {

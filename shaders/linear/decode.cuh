@@ -2,13 +2,11 @@
 //
 // FORMAT: 0 f32, 1 f16, 2 bf16, 3 int8, 4 nf4, 5 int4, 6 w8a8; GROUP: weights that share a scale (int8, int4).
 //
-// Operands are f16. Codes are exact in it, but for nf4's and for bf16, which are rounded to it: scales are applied to the sums of a group in f32. K is taken in
-// segments within which the scale is the same. In a segment of SEGMENT bytes of a row, lane t of four holds the t-th quarter, LANE_K
-// neighbouring weights; so do activations, in pieces of eight that lie in shared memory in the order (segment, piece of the lane, lane).
+// Operands are f16. Codes are exact in it, but for nf4's and for bf16, which are rounded to it; scales are applied to the sums of a group
+// in f32. K is taken in segments within which the scale is the same. In a segment of SEGMENT bytes of a row, lane t of four holds the t-th
+// quarter, LANE_K neighbouring weights; so do activations, in pieces of eight that lie in shared memory in the order (segment, piece of the lane, lane).
 // Within a piece of int4, activations are in the order 0 4 1 5 2 6 3 7, since codes that are four apart come out as neighbours.
 #pragma once
-
-#include "lib/mma.cuh"
 
 #ifndef FORMAT
 #define FORMAT 4
@@ -16,6 +14,9 @@
 #ifndef GROUP
 #define GROUP 64
 #endif
+
+#include "lib/formats.cuh"
+#include "lib/mma.cuh"
 
 #if FORMAT == 0
 #define CODE_BITS 32
@@ -66,12 +67,6 @@ typedef float Sum;
 // Activations in 16 bytes.
 #define PIECE_K (FORMAT == 6 ? 16 : 8)
 
-// The codebook of nf4, `NF4_CODEBOOK` of backends/src/format.
-__device__ const float nf4_codebook[16] = {
-    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
-    -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
-
 #if FORMAT != 0
 #if FORMAT == 4
 // What both codes of a byte stand for, for each lane of a warp in a bank of its own; on sm_75, which has less shared memory, once.
@@ -90,7 +85,7 @@ __device__ __forceinline__ u32 nf4_pair(u32 byte) {
 // Fills the table; a barrier has to follow.
 __device__ __forceinline__ void prepare_decoding() {
     for (u32 byte = threadIdx.x; byte < 256; byte += blockDim.x) {
-        u32 pair = halves_of(nf4_codebook[byte & 15], nf4_codebook[byte >> 4]);
+        u32 pair = halves_of(NF4_VALUES[byte & 15], NF4_VALUES[byte >> 4]);
         // Threads write to different banks.
         for (u32 copy = 0; copy < NF4_COPIES; copy++) {
             nf4_pairs[byte * NF4_COPIES + (copy + threadIdx.x) % NF4_COPIES] = pair;
@@ -228,7 +223,7 @@ __device__ __forceinline__ void eight_weights(const u8* codes, const u8* scales,
 #elif FORMAT == 3
         value = static_cast<float>(static_cast<i8>(words[n / 4] >> n % 4 * 8)) * scale;
 #elif FORMAT == 4
-        value = nf4_codebook[words[0] >> n * 4 & 15u] * scale;
+        value = NF4_VALUES[words[0] >> n * 4 & 15u] * scale;
 #else
         value = (static_cast<float>(words[0] >> n * 4 & 15u) - zero) * scale;
 #endif
