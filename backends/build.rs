@@ -37,7 +37,8 @@ fn cuda_sources(root: &Path, files: &[PathBuf]) -> io::Result<String> {
         let name = file.strip_prefix(root).map_err(io::Error::other)?.to_string_lossy().replace('\\', "/");
         println!("cargo::rerun-if-changed={}", file.display());
         let path = file.canonicalize()?;
-        writeln!(table, "    ({name:?}, include_str!({:?})),", path.to_string_lossy()).map_err(io::Error::other)?;
+        writeln!(table, "    ({name:?}, include_str!({:?})),", path.to_string_lossy())
+            .map_err(io::Error::other)?;
     }
     table.push_str("];\n");
     Ok(table)
@@ -68,8 +69,7 @@ fn revisions(shaders: &[PathBuf], cuda_shaders: &[PathBuf]) -> io::Result<String
     let cpu = of(&["conformance", "cpu", "format", "plan"])?;
     let mut cuda = of(&["conformance", "cuda", "format", "plan", "tables"])?;
     cuda.extend_from_slice(cuda_shaders);
-    let numbers =
-        [("WGPU", wgpu.as_slice()), ("CPU", &cpu), ("CUDA", &cuda), ("CUDA_KERNELS", cuda_shaders)];
+    let numbers = [("WGPU", wgpu.as_slice()), ("CPU", &cpu), ("CUDA", &cuda), ("CUDA_KERNELS", cuda_shaders)];
     let lines = numbers.map(|(name, files)| {
         Ok::<_, io::Error>(format!("pub(crate) const {name}: &str = \"{:016x}\";\n", hash(files)?))
     });

@@ -4,7 +4,13 @@ use crate::plan::{BatchLimits, Element, Plan, ValueId};
 
 /// Numbers, whatever a value is made of. Int8 rows are codes in rows padded to 64, then the scales of the rows, which lie behind the
 /// codes of the largest step.
-pub(crate) fn numbers(plan: &Plan, limits: &BatchLimits, value: ValueId, rows: usize, bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn numbers(
+    plan: &Plan,
+    limits: &BatchLimits,
+    value: ValueId,
+    rows: usize,
+    bytes: &[u8],
+) -> Vec<f32> {
     let shape = plan.values[value.index()].shape;
     match shape.element {
         Element::F32 => bytemuck::pod_collect_to_vec(bytes),

@@ -63,7 +63,9 @@ impl Found {
 
     fn look() -> Self {
         if !driver::is_driver_present() {
-            return Self::nothing("no NVIDIA driver was found; where there is an NVIDIA GPU, install its driver");
+            return Self::nothing(
+                "no NVIDIA driver was found; where there is an NVIDIA GPU, install its driver",
+            );
         }
         let version = match driver::driver_version() {
             Ok(version) if version >= OLDEST_DRIVER => version,
@@ -112,8 +114,9 @@ fn usable(facts: &DeviceFacts, compiler: &Nvrtc) -> Result<u32, String> {
             "it has compute capability {major}.{minor}, and kernels need {oldest}.{least}; use it through wgpu"
         ));
     }
-    architecture(facts.capability, &compiler.architectures)
-        .ok_or_else(|| format!("{compiler:?} does not know compute capability {major}.{minor}; install a newer one"))
+    architecture(facts.capability, &compiler.architectures).ok_or_else(|| {
+        format!("{compiler:?} does not know compute capability {major}.{minor}; install a newer one")
+    })
 }
 
 /// Such as 12.4 for 12040.
@@ -200,11 +203,7 @@ impl Backend for CudaBackend {
                 id: DeviceId { backend: NAME, index },
                 name: facts.name.clone(),
                 vendor: "NVIDIA".to_owned(),
-                driver: format!(
-                    "CUDA {}, {}",
-                    version_text(found.driver),
-                    compiler.unwrap_or_default()
-                ),
+                driver: format!("CUDA {}, {}", version_text(found.driver), compiler.unwrap_or_default()),
                 kind: if facts.integrated { DeviceKind::Integrated } else { DeviceKind::Discrete },
                 memory: DeviceMemory {
                     total: Some(facts.total_memory),

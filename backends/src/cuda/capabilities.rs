@@ -10,9 +10,9 @@ use crate::{Numerics, Tier};
 pub(crate) enum KernelTier {
     /// Threads alone: products in f32, and of int8 four at a time.
     Simt,
-    /// Matrix units that a warp feeds: sm_75 and later.
+    /// Matrix units that a warp feeds: `sm_75` and later.
     Mma,
-    /// Matrix units that a group of four warps feeds from shared memory: sm_90 alone.
+    /// Matrix units that a group of four warps feeds from shared memory: `sm_90` alone.
     Wgmma,
 }
 
@@ -56,13 +56,13 @@ impl fmt::Display for KernelTier {
 /// What kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
-    /// Such as 90 for sm_90.
+    /// Such as 90 for `sm_90`.
     pub(crate) arch: u32,
     pub(crate) tier: KernelTier,
 }
 
 impl Target {
-    /// The architecture as the compiler calls it. That of sm_90 is the one with `wgmma`, which runs on nothing else.
+    /// The architecture as the compiler calls it. That of `sm_90` is the one with `wgmma`, which runs on nothing else.
     pub(crate) fn architecture(self) -> String {
         let own = if self.arch == 90 { "a" } else { "" };
         format!("sm_{}{own}", self.arch)
@@ -113,7 +113,7 @@ impl Capabilities {
 /// generation, whose code it runs.
 pub(crate) fn architecture((major, minor): (u32, u32), known: &[u32]) -> Option<u32> {
     let own = 10 * major + minor;
-    known.iter().copied().filter(|arch| arch / 10 == major && *arch <= own).next_back()
+    known.iter().copied().rfind(|arch| arch / 10 == major && *arch <= own)
 }
 
 #[cfg(test)]

@@ -143,7 +143,12 @@ impl OpenDevice {
     }
 
     /// Memory on the device that is zero once what `stream` was told before is done.
-    pub(super) fn zeroed(&self, stream: &Stream, what: &str, bytes: u64) -> Result<Arc<Buffer>, BackendError> {
+    pub(super) fn zeroed(
+        &self,
+        stream: &Stream,
+        what: &str,
+        bytes: u64,
+    ) -> Result<Arc<Buffer>, BackendError> {
         let buffer = self.buffer(what, bytes)?;
         stream.zero(buffer.address(), buffer.bytes()).map_err(|error| self.refused(error))?;
         Ok(buffer)
@@ -179,7 +184,9 @@ impl OpenDevice {
         let modules = modules.collect::<Vec<_>>();
         for (done, some) in modules.chunks(HANDFUL).enumerate() {
             told(done * HANDFUL, modules.len())?;
-            some.par_iter().map(|module| self.module(module, target).map(|_| ())).collect::<Result<(), _>>()?;
+            some.par_iter()
+                .map(|module| self.module(module, target).map(|_| ()))
+                .collect::<Result<(), _>>()?;
         }
         told(modules.len(), modules.len())
     }

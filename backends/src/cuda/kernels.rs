@@ -68,8 +68,6 @@ impl Module {
     pub(super) fn compile(&self, nvrtc: &Nvrtc, target: Target) -> Result<Vec<u8>, String> {
         let path = format!("{}.cu", self.file);
         let source = self.source().ok_or_else(|| format!("there is no source shaders/{path}"))?;
-        let headers = CUDA_SOURCES.iter().filter(|(name, _)| name.ends_with(".cuh"));
-        let headers = headers.copied().collect::<Vec<_>>();
         let mut options = vec![
             format!("--gpu-architecture={}", target.architecture()),
             "--std=c++17".to_owned(),
@@ -78,7 +76,9 @@ impl Module {
             format!("--define-macro=TIER={}", target.tier as u32),
         ];
         options.extend(self.defines.iter().map(|(name, value)| format!("--define-macro={name}={value}")));
-        nvrtc.compile(&path, source, &headers, &options).map_err(|fault| format!("kernel {self}: {fault}"))
+        nvrtc
+            .compile(&path, source, CUDA_SOURCES, &options)
+            .map_err(|fault| format!("kernel {self}: {fault}"))
     }
 
     /// What a cubin is kept by: another number where anything that it is made from is another.

@@ -110,7 +110,7 @@ impl Nvrtc {
         Ok(Self { calls, version, architectures, _library: library, _builtins: builtins })
     }
 
-    /// Compiles a source, whose includes are found by name in `headers`, to a cubin.
+    /// Compiles a source, whose includes are found by their names in `headers`, to a cubin.
     pub(super) fn compile(
         &self,
         name: &str,
@@ -218,11 +218,7 @@ fn advice(most: u32) -> String {
 
 /// The library's names in a major version.
 fn names(major: u32) -> Vec<String> {
-    if cfg!(windows) {
-        vec![format!("nvrtc64_{major}0_0.dll")]
-    } else {
-        vec![format!("libnvrtc.so.{major}")]
-    }
+    if cfg!(windows) { vec![format!("nvrtc64_{major}0_0.dll")] } else { vec![format!("libnvrtc.so.{major}")] }
 }
 
 /// The name of the library beside it that it needs.

@@ -53,7 +53,7 @@ pub(crate) struct Tables {
     list_pairs: usize,
     page_tokens: usize,
     /// Kept from step to step, so that a step allocates little.
-    step_tables: StepTables,
+    on_host: StepTables,
 }
 
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Tables {
             angle_stride,
             list_pairs,
             page_tokens: options.cache.page_tokens,
-            step_tables: StepTables::default(),
+            on_host: StepTables::default(),
         })
     }
 
@@ -155,7 +155,7 @@ impl Tables {
         batch: &Batch,
         layout: &BatchLayout,
     ) -> Result<Result<StepCounts, super::driver::CudaError>, BackendError> {
-        let mut tables = std::mem::take(&mut self.step_tables);
+        let mut tables = std::mem::take(&mut self.on_host);
         tables.fill(batch, layout, self.page_tokens, self.list_pairs)?;
         let base = self.step.address();
         let piece = &mut self.pieces[self.next];
@@ -176,7 +176,7 @@ impl Tables {
         let bytes = out.end;
         let piece = &mut self.pieces[self.next];
         piece.get_mut()[..size_of::<StepHeader>()].copy_from_slice(bytemuck::bytes_of(&header));
-        self.step_tables = tables;
+        self.on_host = tables;
         self.next = (self.next + 1) % STEPS_UNDER_WAY;
         Ok(stream.copy_pinned(base, piece, bytes).map(|()| header.counts))
     }

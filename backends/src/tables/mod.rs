@@ -178,10 +178,25 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_its_counts_and_is_its_own_bucket() {
-        let counts = StepCounts { rows: 3, selected: 1, sequences: 5, longest: 700, singles: 9, warm: 2, ..StepCounts::default() };
+        let counts = StepCounts {
+            rows: 3,
+            selected: 1,
+            sequences: 5,
+            longest: 700,
+            singles: 9,
+            warm: 2,
+            ..StepCounts::default()
+        };
         let bucket = counts.bucket();
-        let expected =
-            StepCounts { rows: 4, selected: 1, sequences: 8, longest: 1024, singles: 16, warm: 1, ..StepCounts::default() };
+        let expected = StepCounts {
+            rows: 4,
+            selected: 1,
+            sequences: 8,
+            longest: 1024,
+            singles: 16,
+            warm: 1,
+            ..StepCounts::default()
+        };
         assert_eq!(bucket, expected);
         assert_eq!(bucket.bucket(), bucket);
         assert_eq!(StepCounts::default().bucket().rows, 0);

@@ -16,8 +16,8 @@ use crate::pages::check_copies;
 use crate::plan::{Footprint, Plan};
 use crate::tables::check_faults;
 use crate::{
-    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner,
-    STEPS_UNDER_WAY, StepOutput, Ticket, Tokens,
+    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner, STEPS_UNDER_WAY,
+    StepOutput, Ticket, Tokens,
 };
 
 /// All that a prepared plan consists of.

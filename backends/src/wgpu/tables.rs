@@ -78,7 +78,7 @@ pub(crate) struct Tables {
     list_pairs: usize,
     page_tokens: usize,
     /// Kept from step to step, so that a step allocates little.
-    step_tables: StepTables,
+    on_host: StepTables,
     angles: Vec<f32>,
 }
 
@@ -128,7 +128,7 @@ impl Tables {
             rotations: plan.ropes.iter().map(|r| (r.inverse_frequencies(), r.magnitude())).collect(),
             list_pairs,
             page_tokens: options.cache.page_tokens,
-            step_tables: StepTables::default(),
+            on_host: StepTables::default(),
             angles: vec![],
         })
     }
@@ -155,7 +155,7 @@ impl Tables {
         batch: &Batch,
         layout: &BatchLayout,
     ) -> Result<StepCounts, BackendError> {
-        let mut tables = std::mem::take(&mut self.step_tables);
+        let mut tables = std::mem::take(&mut self.on_host);
         tables.fill(batch, layout, self.page_tokens, self.list_pairs)?;
         let put = |table: Table, bytes: &[u8]| {
             if let Some(region) = self.written.get(&table).filter(|_| !bytes.is_empty()) {
@@ -176,7 +176,7 @@ impl Tables {
         put(Table::Samples, bytemuck::cast_slice(&tables.samples));
         put(Table::SampleLists, bytemuck::cast_slice(&tables.lists));
         let counts = tables.counts;
-        self.step_tables = tables;
+        self.on_host = tables;
         self.write_angles(queue, layout);
         queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&counts));
         Ok(counts)

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cudarc::driver::sys::{self, CUdevice_attribute};
+use cudarc::driver::sys::{self, CUdevice_attribute as A};
 
 use super::{CudaError, check};
 
@@ -57,8 +57,7 @@ fn device_facts(ordinal: i32) -> Result<DeviceFacts, CudaError> {
     let mut total = 0_usize;
     // SAFETY: writes one number.
     check("cuDeviceTotalMem", unsafe { sys::cuDeviceTotalMem_v2(&raw mut total, device) })?;
-    use CUdevice_attribute as A;
-    let attribute = |which: CUdevice_attribute| {
+    let attribute = |which: A| {
         let mut value = 0;
         // SAFETY: writes one number.
         check("cuDeviceGetAttribute", unsafe { sys::cuDeviceGetAttribute(&raw mut value, which, device) })?;

@@ -43,7 +43,7 @@ impl Drop for Module {
 #[derive(Clone, Debug)]
 pub(in crate::cuda) struct Function {
     /// Keeps the code where it is.
-    _module: Arc<Module>,
+    module: Arc<Module>,
     pub(super) raw: sys::CUfunction,
 }
 
@@ -60,13 +60,13 @@ impl Function {
         // SAFETY: writes the handle, which is good for as long as the module is.
         let found = unsafe { sys::cuModuleGetFunction(&raw mut raw, module.raw, name.as_ptr()) };
         check("cuModuleGetFunction", found)?;
-        Ok(Self { _module: Arc::clone(module), raw })
+        Ok(Self { module: Arc::clone(module), raw })
     }
 
     /// Lets blocks ask for so many bytes of dynamic shared memory.
     pub(in crate::cuda) fn allow_shared(&self, bytes: u32) -> Result<(), CudaError> {
         let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        self._module.context.bind()?;
+        self.module.context.bind()?;
         // SAFETY: a number of a function that is there.
         check("cuFuncSetAttribute", unsafe { sys::cuFuncSetAttribute(self.raw, attribute, bytes as i32) })
     }

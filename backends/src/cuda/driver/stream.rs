@@ -130,11 +130,17 @@ impl Stream {
             attrs: attributes.as_mut_ptr(),
             numAttrs: count as u32,
         };
-        let mut arguments = [params.as_ptr().cast_mut().cast::<c_void>(), (&raw const step).cast_mut().cast()];
+        let mut arguments =
+            [params.as_ptr().cast_mut().cast::<c_void>(), (&raw const step).cast_mut().cast()];
         // SAFETY: every kernel takes these two arguments; the driver copies them before it returns. That the bytes are the kernel's
         // `Params` is what each file of `ops/` sees to, with a struct of the same fields.
         let code = unsafe {
-            sys::cuLaunchKernelEx(&raw const config, function.raw, arguments.as_mut_ptr(), std::ptr::null_mut())
+            sys::cuLaunchKernelEx(
+                &raw const config,
+                function.raw,
+                arguments.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
         };
         check("cuLaunchKernelEx", code)
     }

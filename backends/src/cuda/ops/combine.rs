@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::is_selected;
-use crate::cuda::build::{Build, Launch};
+use crate::cuda::build::{Build, DeviceOperand, Launch};
 #[cfg(test)]
 use crate::cuda::capabilities::Capabilities;
 use crate::cuda::kernels::Kernel;
@@ -36,7 +36,7 @@ pub(super) fn expert_combine(build: &mut Build<'_>, op: &plan::ExpertCombine) ->
     let params = Params {
         input: input.address(),
         weights: weights.address(),
-        residual: residual.as_ref().map_or(0, |residual| residual.address()),
+        residual: residual.as_ref().map_or(0, DeviceOperand::address),
         output: build.value(op.output).address(),
         selected: is_selected(rows),
         slots: weights.width,

@@ -71,8 +71,9 @@ pub(super) fn embed(build: &mut Build<'_>, op: &plan::Embed) -> Result<(), Backe
         factor: op.factor,
     };
     let parts = width.div_ceil(4 * THREADS);
-    let launch =
-        Launch::new(kernel(format), &params, THREADS, move |step| (step.rows > 0).then_some([step.rows, parts, 1]));
+    let launch = Launch::new(kernel(format), &params, THREADS, move |step| {
+        (step.rows > 0).then_some([step.rows, parts, 1])
+    });
     build.launch(launch);
     Ok(())
 }
