@@ -9,7 +9,8 @@ use super::capabilities::{Capabilities, KernelTier};
 use super::driver::DeviceFacts;
 use super::kernels::Module;
 use super::nvrtc::Nvrtc;
-use super::{bandwidth, ops};
+use super::{CudaBackend, bandwidth, ops};
+use crate::{Backend, BackendError, DeviceId};
 
 /// What has to be compiled for: one of each generation that kernels know apart.
 const ARCHITECTURES: [u32; 5] = [75, 80, 86, 89, 90];
@@ -70,5 +71,20 @@ fn every_entry_is_in_its_source() {
             let source = kernel.module.source().unwrap();
             assert!(source.contains(&format!(" {}(", kernel.entry)), "{kernel}");
         }
+    }
+}
+
+#[test]
+fn what_there_is_not_is_explained() {
+    let backend = CudaBackend::default();
+    let devices = backend.devices();
+    assert!(!devices.is_empty() || !backend.unavailable().is_empty());
+    for missing in backend.unavailable() {
+        assert!(!missing.what.is_empty() && !missing.reason.is_empty());
+    }
+    for id in [DeviceId { backend: "cuda", index: devices.len() }, DeviceId { backend: "wgpu", index: 0 }] {
+        let error = backend.measure_bandwidth(&id).unwrap_err();
+        assert!(matches!(&error, BackendError::UnknownDevice(name) if *name == id.to_string()), "{error}");
+        assert_eq!(backend.allocated_bytes(&id), None);
     }
 }
