@@ -92,7 +92,7 @@ def table_of(sequences, pages):
 
 
 def kernel(name, entry, **defines):
-    key = (name, tuple(sorted(defines.items())))
+    key = (name, entry, tuple(sorted(defines.items())))
     if key not in kernel.kept:
         kernel.kept[key] = Kernel(name, entry, architecture(), **defines)
     return kernel.kept[key]
@@ -113,7 +113,7 @@ def tile_variant(dim, group, queries=None):
 
 
 class Attention:
-    def __init__(self, pool, heads, window=None, softcap=None, sinks=False, scale=None, share_blocks=4, busy=None, tile_defines={}, queries=None):
+    def __init__(self, pool, heads, window=None, softcap=None, sinks=False, scale=None, share_blocks=4, busy=None, tile=None, queries=None):
         self.pool, self.heads, self.window, self.softcap = pool, heads, window, softcap
         self.scale = 1 / math.sqrt(pool.dim) if scale is None else scale
         self.group = heads // pool.kv_heads
@@ -126,10 +126,11 @@ class Attention:
         self.single = kernel("attention/single.cu", "single", **defines)
         self.queries, self.head_shift = tile_variant(dim, self.group, queries)
         self.tiles = (self.queries >> self.head_shift).bit_length() - 5
-        keys, stages = tile_defines.get("KEYS", 32), tile_defines.get("STAGES", 2 if dim > 128 else 3)
-        code = 1 if pool.int8 else 2
-        self.shared = self.queries * dim * 2 + (2 * keys * dim * 2 if pool.int8 else 0) + stages * 2 * keys * dim * code
-        self.tile = kernel("attention/tile.cu", "tile", QUERIES=self.queries, **defines, **tile_defines)
+        self.keys, stages = tile or ((64, 2) if self.queries == 128 and dim == 128 and not pool.int8 else (32, 2 if dim > 128 else 3))
+        stage = 2 * self.keys * dim * (1 if pool.int8 else 2)
+        self.shared = self.queries * dim * 2 + (2 * self.keys * dim * 2 if pool.int8 else 0) + stages * stage
+        defines.update(QUERIES=self.queries, KEYS=self.keys, STAGES=stages)
+        self.tile, self.together = (kernel("attention/tile.cu", entry, **defines) for entry in ("tile", "put_together"))
         self.tile_threads = 128 if self.queries == 128 else 2 * self.queries
 
     def prepare(self, sequences, query_first=0, query_extra=0):
@@ -152,10 +153,11 @@ class Attention:
         singles, tiles = self.lengths[0], self.lengths[1 + self.tiles]
         self.runs = self.pool.kv_heads * -(-self.group // 8)
         tasks = max(singles * self.runs, 1)
-        self.shares = max(1, self.busy // tasks, min(longest // 4096, 4096 // tasks))
+        seen = min(1 << max(longest - 1, 63).bit_length(), self.window or 1 << 31)
+        self.shares = max(1, min(self.busy // tasks, seen // (16 * self.share_blocks)), min(seen // 4096, 4096 // tasks))
         self.tile_runs = self.pool.kv_heads * -(-self.group // (1 << self.head_shift))
         tile_tasks = max(tiles * self.tile_runs, 1)
-        self.tile_shares = max(1, min(16, self.busy // tile_tasks))
+        self.tile_shares = max(1, min(16, self.busy // tile_tasks, seen // 256))
         size = max(tasks * self.shares * 8 * (self.padded + 4), tile_tasks * self.tile_shares * self.queries * (self.padded + 4))
         self.partials = torch.full((size,), math.nan, device=DEVICE)
         self.counters = torch.zeros(max(tasks, tile_tasks), dtype=torch.int32, device=DEVICE)
@@ -169,7 +171,7 @@ class Attention:
             pointer(self.sinks), pointer(self.output), pointer(self.partials), pointer(self.counters),
             self.query_rows.shape[1], self.heads, pool.kv_heads, self.group, runs, pool.dim, pool.vector_bytes, pool.page_tokens,
             0xffffffff if self.window is None else self.window, self.scale, self.softcap or 0.0, self.head_shift, self.tiles,
-            self.busy, self.share_blocks if single else 16, aligned)
+            self.busy, self.share_blocks if single else 256 // self.keys, aligned)
         return ctypes.create_string_buffer(packed, len(packed))
 
     def launch(self, pool=None, dependent=False):
@@ -181,6 +183,8 @@ class Attention:
         if tiles:
             grid = (self.tile_runs, tiles, self.tile_shares)
             self.tile.launch(self.params(False, pool), self.step, grid, self.tile_threads, self.shared, dependent=dependent)
+            if self.tile_shares > 1:
+                self.together.launch(self.params(False, pool), self.step, grid, 1024, dependent=dependent)
 
     def expected(self):
         pool, out = self.pool, []

@@ -16,7 +16,7 @@ struct Params {
     // One for each query head, or null.
     const float* sinks;
     float* output;
-    // What the shares of a row or tile leave for the last of them, and how many have.
+    // What the shares of a row or tile leave, and for attention/single how many of a row's have.
     float* partials;
     u32* counters;
     // Floats from one row of the query to the next.
@@ -47,6 +47,8 @@ struct Params {
 // Less than any score, and such that differences of it are finite.
 #define LOWEST (-1e30f)
 #define LOG2E 1.44269504f
+// By how much a score, in units of log 2, may exceed what shares are relative to; 2 to that must be within f16.
+#define GROWTH 10.0f
 
 // 2^x, to two units in the last place.
 __device__ __forceinline__ float power2(float x) {
@@ -75,17 +77,20 @@ __device__ __forceinline__ float score_of(float product, float factor, float sof
     return CAPPED ? softcap * LOG2E * tanh_of(product * factor) : product * factor;
 }
 
-// What brings a product of a query that `undone` is to be multiplied with to its score, for `score_of`.
+// What brings a product of a query that `undone` is to be multiplied with to its score, for `score_of`. Never zero; the scale's sign is the
+// query's.
 __device__ __forceinline__ float factor_of(const Params& p, float undone) {
-    return CAPPED ? undone * (p.scale / p.softcap) : undone * (p.scale * LOG2E);
+    float scale = fabsf(p.scale);
+    return fmaxf(CAPPED ? undone * (scale / p.softcap) : undone * (scale * LOG2E), 1e-37f);
 }
 
 // What multiplies a query whose largest magnitude has these bits, so that rounding to f16 neither overflows nor loses more than f32
-// would: a power of two that brings it between 2^14 and 2^15, or as near as one in f32 can. `undone` takes it back.
-__device__ __forceinline__ float fit_f16(u32 magnitude, float& undone) {
+// would: a power of two that brings it between 2^14 and 2^15, or as near as one in f32 can, with the sign of `scale`. `undone` takes it back,
+// but for the sign.
+__device__ __forceinline__ float fit_f16(u32 magnitude, float scale, float& undone) {
     u32 exponent = min(268 - (magnitude >> 23), 253);
     undone = __uint_as_float((254 - exponent) << 23);
-    return __uint_as_float(exponent << 23);
+    return copysignf(__uint_as_float(exponent << 23), scale);
 }
 
 // Whether this block is the last of so many to come here; what the others have written before can be read then.

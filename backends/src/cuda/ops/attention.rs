@@ -19,11 +19,13 @@ const AT_ONCE: u32 = 2;
 const LONG_SHARE: u32 = 4096;
 /// Shares of that kind at most, so that what they leave stays small.
 const MOST_LONG: u32 = 4096;
-/// Blocks of positions that are worth a share where the device is not busy.
+/// Blocks of positions that are worth a share where the device is not busy, and positions of a block of `attention/single` at least.
 const SHARE_BLOCKS: u32 = 4;
-const TILE_SHARE_BLOCKS: u32 = 16;
-/// Shares of a tile at most.
+const BLOCK: u32 = 16;
+/// Positions that are worth a share of a tile, shares of a tile at most, and threads of the blocks that put them together.
+const TILE_SHARE: u32 = 256;
 const MOST_TILE_SHARES: u32 = 16;
+const TOGETHER_THREADS: u32 = 1024;
 /// Threads of a block of `attention/simt`, and rows of the tiles that it takes.
 const SIMT_THREADS: u32 = 256;
 const SIMT_TILE: u32 = 16;
@@ -69,13 +71,16 @@ struct Variant {
     capped: bool,
 }
 
-/// A tile of `attention/tile`.
+/// What `attention/tile` is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tile {
     /// Rows times heads.
     queries: u32,
     /// 2^head_shift heads of a tile's rows.
     head_shift: u32,
+    /// Positions at a time, and how often as many are under way.
+    keys: u32,
+    stages: u32,
 }
 
 pub(super) fn attention(build: &mut Build<'_>, op: &plan::Attention) -> Result<(), BackendError> {
@@ -132,7 +137,7 @@ fn simt(build: &mut Build<'_>, params: Params, variant: Variant) {
 fn singles(build: &mut Build<'_>, params: Params, variant: Variant) -> Result<(), BackendError> {
     let head_runs = params.group.div_ceil(HEADS);
     let busy = AT_ONCE * build.capabilities().multiprocessors;
-    let shares = Shares { runs: params.kv_heads * head_runs, busy };
+    let shares = Shares { runs: params.kv_heads * head_runs, busy, window: params.window };
     let rows = (build.options.limits.rows as u32).next_power_of_two();
     let bytes = 4 * shares.most_left(rows) * u64::from(params.group.min(HEADS)) * u64::from(variant.dim + 4);
     let params = Params {
@@ -162,17 +167,22 @@ fn tiles(build: &mut Build<'_>, params: Params, variant: Variant) -> Result<(), 
         head_shift: tile.head_shift,
         tiles: tile.list(),
         partials: build.scratch("shares of attention", bytes)?.address(),
-        counters: build.scratch("finished shares of attention", 4 * u64::from(busy))?.address(),
-        share_blocks: TILE_SHARE_BLOCKS,
+        share_blocks: TILE_SHARE / tile.keys,
         ..params
     };
-    let shared = variant.tile_memory(tile.queries, build.capabilities().target.arch);
-    let launch = Launch::new(variant.tile(tile.queries), &params, tile.threads(), move |step| {
+    let window = params.window;
+    let grid = move |step: &StepCounts| {
         let count = [step.tiles16, step.tiles32, step.tiles64][tile.list() as usize];
-        let shares = (busy / (count * runs).max(1)).clamp(1, MOST_TILE_SHARES);
+        let worth = step.longest.min(window) / TILE_SHARE;
+        let shares = (busy / (count * runs).max(1)).min(worth).clamp(1, MOST_TILE_SHARES);
         (count > 0).then_some([runs, count, shares])
-    });
-    build.launch(launch.shared(shared));
+    };
+    let kernel = variant.tile("tile", &tile);
+    build.launch(Launch::new(kernel, &params, tile.threads(), grid).shared(variant.tile_memory(&tile)));
+    let kernel = variant.tile("put_together", &tile);
+    build.launch(Launch::new(kernel, &params, TOGETHER_THREADS, move |step| {
+        grid(step).filter(|[_, _, shares]| *shares > 1)
+    }));
     Ok(())
 }
 
@@ -183,13 +193,17 @@ struct Shares {
     runs: u32,
     /// Blocks that keep the device busy.
     busy: u32,
+    window: u32,
 }
 
 impl Shares {
     fn of(self, step: &StepCounts) -> u32 {
         let tasks = (step.singles * self.runs).max(1);
-        let long = (step.longest / LONG_SHARE).min(MOST_LONG / tasks);
-        (self.busy / tasks).max(long).max(1)
+        let positions = step.longest.min(self.window);
+        // Blocks beyond what is worth it would only be in the way.
+        let worth = (self.busy / tasks).min(positions / (SHARE_BLOCKS * BLOCK));
+        let long = (positions / LONG_SHARE).min(MOST_LONG / tasks);
+        worth.max(long).max(1)
     }
 
     const fn most_tasks(self, rows: u32) -> u64 {
@@ -224,32 +238,45 @@ impl Variant {
         self.kernel("attention/single", "single")
     }
 
-    fn tile(self, queries: u32) -> Kernel {
-        self.kernel("attention/tile", "tile").define("QUERIES", queries)
+    fn tile(self, entry: &'static str, tile: &Tile) -> Kernel {
+        self.kernel("attention/tile", entry)
+            .define("QUERIES", tile.queries)
+            .define("KEYS", tile.keys)
+            .define("STAGES", tile.stages)
     }
 
     /// Bytes of shared memory of a block of `attention/tile`.
-    const fn tile_memory(self, queries: u32, arch: u32) -> u32 {
-        let keys = if self.dim > 128 && queries < 64 { 16 } else { 32 };
-        let stages = if arch < 80 || self.dim > 128 { 2 } else { 3 };
-        let halves = if self.int8 { 2 * keys * self.dim * 2 } else { 0 };
-        let stage = 2 * keys * self.dim * if self.int8 { 1 } else { 2 };
-        queries * self.dim * 2 + halves + stages * stage
+    const fn tile_memory(self, tile: &Tile) -> u32 {
+        let halves = if self.int8 { 2 * tile.keys * self.dim * 2 } else { 0 };
+        let stage = 2 * tile.keys * self.dim * if self.int8 { 1 } else { 2 };
+        tile.queries * self.dim * 2 + halves + tile.stages * stage
     }
 }
 
 impl Tile {
     /// As many queries as shared memory and registers have room for, of as many heads as share a key head.
     fn new(variant: Variant, group: u32, capabilities: &Capabilities) -> Self {
-        /// What a block of `attention/tile` has beside its stages.
+        /// What a block has beside its stages.
         const BESIDE: u32 = 4 << 10;
         // Lists are of tiles of at most 64 rows, so that one head alone has no more queries.
         let most = if variant.dim > 128 || group == 1 { 64 } else { 128 };
-        let fits = |queries: &u32| {
-            variant.tile_memory(*queries, capabilities.target.arch) + BESIDE <= capabilities.shared_memory
+        let of = |(queries, keys, stages): (u32, u32, u32)| Self {
+            queries,
+            head_shift: group.ilog2().min(queries.ilog2() - 4),
+            keys,
+            stages,
         };
-        let queries = [128, 64].into_iter().filter(|queries| *queries <= most).find(fits).unwrap_or(32);
-        Self { queries, head_shift: group.ilog2().min(queries.ilog2() - 4) }
+        // Best first. The first is so for two blocks in the shared memory of a multiprocessor of sm_90.
+        let choices = [(128, 64, 2), (128, 32, 3), (64, 32, 3), (64, 32, 2), (32, 16, 2)].map(of);
+        let arch = capabilities.target.arch;
+        let suits = |tile: &&Self| {
+            let wide_blocks = tile.keys < 64 || (arch == 90 && !variant.int8 && variant.dim == 128);
+            // Where copies are not asynchronous, or registers few, more stages gain nothing.
+            let deep = tile.stages < 3 || (arch >= 80 && variant.dim <= 128);
+            let fits = variant.tile_memory(tile) + BESIDE <= capabilities.shared_memory;
+            tile.queries <= most && wide_blocks && deep && fits
+        };
+        choices.iter().find(suits).copied().unwrap_or(choices[4])
     }
 
     /// Which of the lists of tiles: 16, 32 or 64 rows.
@@ -279,8 +306,8 @@ pub(super) fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
                 let variant = Variant::new(dim, int8, capped);
                 variants.push(variant.single());
                 // Groups of one, and of several.
-                let tiles = [1, 8].map(|group| Tile::new(variant, group, capabilities).queries);
-                variants.extend(tiles.iter().map(|queries| variant.tile(*queries)));
+                let tiles = [1, 8].map(|group| Tile::new(variant, group, capabilities));
+                variants.extend(tiles.iter().map(|tile| variant.tile("tile", tile)));
             }
         }
     }
@@ -294,7 +321,7 @@ mod tests {
     #[test]
     fn what_shares_leave_fits_for_every_step() {
         for (runs, busy) in [(8, 264), (1, 40), (32, 264), (2, 288)] {
-            let shares = Shares { runs, busy };
+            let shares = Shares { runs, busy, window: u32::MAX };
             for rows in [1, 4, 64, 1024] {
                 for singles in (0..).map(|n| 1 << n).take_while(|singles| *singles <= rows) {
                     for longest in [64, 4096, 1 << 17] {
@@ -321,7 +348,7 @@ mod tests {
                         let tile = Tile::new(variant, group, &capabilities);
                         assert!([16, 32, 64].contains(&(tile.queries >> tile.head_shift)));
                         assert!(1 << tile.head_shift <= group);
-                        assert!(variant.tile_memory(tile.queries, arch) + 2048 <= shared_memory);
+                        assert!(variant.tile_memory(&tile) + 2048 <= shared_memory);
                     }
                 }
             }
