@@ -156,6 +156,17 @@ __device__ __forceinline__ u32 scales_place(u32 chunk) {
     return chunk * CHUNK_K / GROUP * SCALE_BYTES / SCALES * SCALES;
 }
 
+// Copies a piece of a row's scales. Codes of a row may go on behind its last scales, where activations are zero: scales are, too.
+template <u32 BYTES> __device__ __forceinline__ void copy_scales(u8* to, const u8* row, u32 at, u32 row_scales) {
+    if (at < row_scales) {
+        copy_async<BYTES>(to, row + at);
+    } else {
+        for (u32 i = 0; i < BYTES / 4; i++) {
+            reinterpret_cast<u32*>(to)[i] = 0;
+        }
+    }
+}
+
 // The scale of a segment's group out of what was copied of its row, and in int4 its zero point in the upper half.
 __device__ __forceinline__ u32 scale_bits(const u8* copied, u32 chunk, u32 segment) {
     u32 at = (chunk * CHUNK_K + segment * (SEGMENT * 8 / CODE_BITS)) / GROUP * SCALE_BYTES - scales_place(chunk);

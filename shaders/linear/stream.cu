@@ -97,7 +97,8 @@ __device__ __forceinline__ void ask(const Product& p, u8* item, u32 tile, u32 ch
     if (lane < 16 * COPIES) {
         u32 n = lane / COPIES;
         u32 at = scales_place(chunk) + lane % COPIES * SIZE;
-        copy_async<SIZE>(item + 16 * CHUNK + lane * SIZE, p.scales + static_cast<u64>(feature_of(p, tile, n)) * p.row_scales + at);
+        const u8* row = p.scales + static_cast<u64>(feature_of(p, tile, n)) * p.row_scales;
+        copy_scales<SIZE>(item + 16 * CHUNK + lane * SIZE, row, at, p.row_scales);
     }
 #endif
 }

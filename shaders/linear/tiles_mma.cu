@@ -107,8 +107,8 @@ __device__ __forceinline__ void ask(const Product& p, u8* stage, Tile tile, u32 
     constexpr u32 COPIES = SCALES / SIZE;
     for (u32 i = threadIdx.x; i < TILE_FEATURES * COPIES; i += THREADS) {
         u32 feature = min(tile.feature + i / COPIES, p.features - 1);
-        copy_async<SIZE>(stage + W_BYTES + X_BYTES + i * SIZE,
-                         p.scales + static_cast<u64>(feature) * p.row_scales + scales_place(chunk) + i % COPIES * SIZE);
+        const u8* row = p.scales + static_cast<u64>(feature) * p.row_scales;
+        copy_scales<SIZE>(stage + W_BYTES + X_BYTES + i * SIZE, row, scales_place(chunk) + i % COPIES * SIZE, p.row_scales);
     }
 #endif
 }

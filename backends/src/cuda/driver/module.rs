@@ -63,10 +63,17 @@ impl Function {
         Ok(Self { module: Arc::clone(module), raw })
     }
 
-    /// Lets blocks ask for so many bytes of dynamic shared memory.
+    /// Lets blocks ask for so many bytes of dynamic shared memory. Who asked for more before keeps that: all who launch an entry of a module
+    /// have the same function.
     pub(in crate::cuda) fn allow_shared(&self, bytes: u32) -> Result<(), CudaError> {
         let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         self.module.context.bind()?;
+        let mut allowed = 0;
+        // SAFETY: writes a number.
+        check("cuFuncGetAttribute", unsafe { sys::cuFuncGetAttribute(&raw mut allowed, attribute, self.raw) })?;
+        if allowed >= bytes as i32 {
+            return Ok(());
+        }
         // SAFETY: a number of a function that is there.
         check("cuFuncSetAttribute", unsafe { sys::cuFuncSetAttribute(self.raw, attribute, bytes as i32) })
     }

@@ -133,7 +133,7 @@ pub(super) fn expert_linear(build: &mut Build<'_>, op: &plan::ExpertLinear) -> R
     } else {
         this.few(build);
     }
-    if grouping.pays(most) {
+    if grouping.pays(count.most_told(&build.options.limits)) {
         let lists = this.group(build)?;
         if units { this.tiles_mma(build, &lists, shape)? } else { this.tiles_simt(build, &lists) }
     }

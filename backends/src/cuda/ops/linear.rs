@@ -70,7 +70,7 @@ impl Linear {
             let rows = count.rows(step);
             if rows <= FEW && rows > 0 { blocks(features.div_ceil(SIMT_FEATURES)) } else { None }
         }));
-        if self.x.most > FEW {
+        if self.x.most_told > FEW {
             let tiles = simt_kernel("tiles", self.matrix.format, self.x.quads);
             build.launch(Launch::new(tiles, &self.product, SIMT_THREADS, move |step| {
                 let rows = count.rows(step);
@@ -84,7 +84,7 @@ impl Linear {
         self.one_row(build, op)?;
         let mut below = 1;
         for up_to in [2, 4, FEW] {
-            if self.x.most > below {
+            if self.x.most_told > below {
                 let params = WithNorm { product: self.product, ..WithNorm::default() };
                 self.stream(
                     build,
@@ -95,14 +95,14 @@ impl Linear {
             }
             below = up_to;
         }
-        if self.x.most <= FEW {
+        if self.x.most_told <= FEW {
             return Ok(());
         }
         let few = self.rows_for_mma(build.capabilities()).max(FEW);
         if few > FEW {
             self.tiles_mma(build, few)?;
         }
-        if self.x.most <= few {
+        if self.x.most_told <= few {
             return Ok(());
         }
         match self.matrix.format {
@@ -183,7 +183,7 @@ impl Linear {
             pack(build, &self.x, half_row_bytes(&self.matrix), order, move |rows| rows > FEW && rows <= most)?
         };
         let mut below = FEW;
-        while below < self.x.most.min(most) {
+        while below < self.x.most_told.min(most) {
             // Beyond some rows there are tiles enough.
             let many = below >= MANY;
             let bounds = Bounds { below, up_to: if many { most } else { 2 * below } };
@@ -218,7 +218,7 @@ impl Linear {
         let weights =
             ByteMatrix { address: self.matrix.codes.address(), rows: features, row_bytes, stride: row_bytes };
         let mut below = FEW;
-        while self.x.most > below {
+        while self.x.most_told > below {
             let bounds = Bounds { below, up_to: 2 * below };
             let Some(shape) = SplitShape::new(build.capabilities(), features, row_bytes, bounds.up_to) else {
                 return self.tiles(build, &x, &weights, self.product, below);
@@ -279,7 +279,7 @@ impl Linear {
             (TilesShape::SMALL, Bounds { below: few, up_to: middle }),
             (TilesShape::LARGE, Bounds { below: few.max(middle), up_to: u32::MAX }),
         ];
-        for (shape, bounds) in launches.into_iter().filter(|(_, bounds)| self.x.most > bounds.below) {
+        for (shape, bounds) in launches.into_iter().filter(|(_, bounds)| self.x.most_told > bounds.below) {
             let params = WithMaps {
                 x_map: map(build, &self.rows(x), TilesShape::ROWS)?,
                 w_map: map(build, weights, shape.features / 2)?,

@@ -120,6 +120,12 @@ impl Count {
         limits.rows_of(self.kind) as u32 * self.slots
     }
 
+    /// In the largest step, as launches are told it: rows are rounded up before slots are counted.
+    pub(super) fn most_told(self, limits: &BatchLimits) -> u32 {
+        let rows = limits.rows_of(self.kind) as u32;
+        rows.next_power_of_two().saturating_mul(self.slots)
+    }
+
     pub(super) fn selected(self) -> u32 {
         is_selected(self.kind)
     }
@@ -139,8 +145,9 @@ pub(super) struct Activations {
     /// Whether all f32 rows begin and end at multiples of four columns.
     pub(super) quads: bool,
     pub(super) count: Count,
-    /// Rows of the largest step.
+    /// Rows of the largest step, and as launches are told it.
     pub(super) most: u32,
+    pub(super) most_told: u32,
 }
 
 /// Codes of int8 rows are read eight at a time.
@@ -158,6 +165,7 @@ pub(super) fn direct(build: &Build<'_>, operand: Operand) -> Activations {
         quads: x.in_quads(),
         count,
         most: count.most(&build.options.limits),
+        most_told: count.most_told(&build.options.limits),
     }
 }
 
@@ -198,6 +206,7 @@ pub(super) fn activations(
         quads: true,
         count,
         most,
+        most_told: count.most_told(&build.options.limits),
     })
 }
 
@@ -351,6 +360,18 @@ pub(super) fn chunk_scales(format: WeightFormat, chunk: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::format::{Int4Group, Int8Group};
+
+    #[test]
+    fn no_step_has_more_rows_than_launches_are_listed_for() {
+        let count = Count { kind: Rows::Tokens, slots: 3 };
+        for rows in 1..40 {
+            let limits = BatchLimits { rows, ..BatchLimits::default() };
+            for rows in 1..=rows as u32 {
+                let told = StepCounts { rows, ..StepCounts::default() }.bucket();
+                assert!(count.rows(&told) <= count.most_told(&limits));
+            }
+        }
+    }
 
     #[test]
     fn scales_are_copied_by_the_word() {
