@@ -274,12 +274,11 @@ impl Linear {
         product: Product,
         few: u32,
     ) -> Result<(), BackendError> {
-        let middle = TilesShape::FEW_ROWS;
-        let launches = [
-            (TilesShape::SMALL, Bounds { below: few, up_to: middle }),
-            (TilesShape::LARGE, Bounds { below: few.max(middle), up_to: u32::MAX }),
-        ];
-        for (shape, bounds) in launches.into_iter().filter(|(_, bounds)| self.x.most_told > bounds.below) {
+        let mut below = few;
+        while self.x.most_told > below {
+            let up_to = if below >= TilesShape::MANY_ROWS { u32::MAX } else { 2 * below };
+            let bounds = Bounds { below, up_to };
+            let shape = TilesShape::new(build.capabilities(), weights.rows, up_to);
             let params = WithMaps {
                 x_map: map(build, &self.rows(x), TilesShape::ROWS)?,
                 w_map: map(build, weights, shape.features / 2)?,
@@ -295,6 +294,7 @@ impl Linear {
                 if bounds.holds(rows) { blocks(2 * tiles.min(clusters)) } else { None }
             });
             build.launch(Launch { cluster: 2, ..launch.shared(shape.shared()) });
+            below = up_to;
         }
         Ok(())
     }

@@ -276,14 +276,17 @@ struct UnpackParams {
     features: u32,
 }
 
-/// Memory that features are unpacked to: what stays in L2 until it has been multiplied.
-const UNPACKED_BYTES: u32 = 32 << 20;
-/// Features are unpacked in multiples of so many, which fill tiles.
+/// Memory that features are unpacked to, at most.
+const UNPACKED_BYTES: u32 = 128 << 20;
+/// Features are unpacked in multiples of so many, which fill tiles, and so many at once: their tiles fill the device, and unless rows are long
+/// they stay in L2 until they have been multiplied.
 const UNPACKED_FEATURES: u32 = 256;
+const UNPACKED_AT_ONCE: u32 = 4096;
 
 /// How many features are unpacked at once where each takes so many bytes.
 pub(super) fn unpacked_features(row_bytes: u32) -> u32 {
-    (UNPACKED_BYTES / row_bytes / UNPACKED_FEATURES).max(1) * UNPACKED_FEATURES
+    let fit = UNPACKED_BYTES / row_bytes / UNPACKED_FEATURES * UNPACKED_FEATURES;
+    fit.clamp(UNPACKED_FEATURES, UNPACKED_AT_ONCE)
 }
 
 pub(super) fn unpack_kernel(format: WeightFormat) -> Kernel {
@@ -386,7 +389,8 @@ mod tests {
     #[test]
     fn pieces_of_unpacked_weights_fill_tiles_and_fit() {
         assert_eq!(unpacked_features(8192), 4096);
-        assert_eq!(unpacked_features(28_672) % 256, 0);
+        assert_eq!(unpacked_features(128), 4096);
+        assert_eq!(unpacked_features(57_344) % 256, 0);
         assert_eq!(unpacked_features(1 << 20), 256);
     }
 }

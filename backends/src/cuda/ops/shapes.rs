@@ -152,11 +152,21 @@ pub(super) struct TilesShape {
 impl TilesShape {
     pub(super) const ROWS: u32 = 128;
     pub(super) const THREADS: u32 = 384;
-    /// Few rows have too few large tiles to fill the device.
     pub(super) const SMALL: Self = Self { features: 128, stages: 6 };
     pub(super) const LARGE: Self = Self { features: 256, stages: 4 };
-    /// Up to so many rows small tiles are taken.
-    pub(super) const FEW_ROWS: u32 = 512;
+    /// From so many rows on large tiles are always taken.
+    pub(super) const MANY_ROWS: u32 = 1024;
+
+    /// For up to so many rows: small tiles where all clusters together are through with them earlier.
+    pub(super) fn new(capabilities: &Capabilities, features: u32, rows: u32) -> Self {
+        let clusters = (capabilities.multiprocessors / 2).max(1);
+        let turns = |shape: Self| {
+            let tiles = rows.div_ceil(2 * Self::ROWS).saturating_mul(features.div_ceil(shape.features));
+            tiles.div_ceil(clusters).saturating_mul(shape.features)
+        };
+        let small = rows <= Self::MANY_ROWS && turns(Self::SMALL) < turns(Self::LARGE);
+        if small { Self::SMALL } else { Self::LARGE }
+    }
 
     /// Of the stages and of the passes of eight warps, with room to begin at a multiple of 1,024.
     pub(super) const fn shared(self) -> u32 {
@@ -289,6 +299,25 @@ mod tests {
         for shape in [TilesShape::SMALL, TilesShape::LARGE] {
             assert!(shape.shared() <= hopper.shared_memory);
         }
+    }
+
+    #[test]
+    fn tiles_are_as_large_as_they_end_soonest() {
+        let facts = DeviceFacts {
+            ordinal: 0,
+            name: String::new(),
+            capability: (9, 0),
+            multiprocessors: 132,
+            shared_memory: 227 << 10,
+            total_memory: 80 << 30,
+            integrated: false,
+        };
+        let device = Capabilities::new(&facts, 90, 13_000);
+        let large = |features, rows| TilesShape::new(&device, features, rows) == TilesShape::LARGE;
+        // As measured on an H100.
+        assert!(!large(4096, 512) && large(4096, 1024));
+        assert!(large(11_008, 256) && !large(11_008, 512) && large(11_008, 1024));
+        assert!(large(28_672, 256) && !large(28_672, 512) && large(28_672, 8192));
     }
 
     #[test]
