@@ -152,6 +152,10 @@ impl CudaBackend {
         if let Some(open) = opened.get(&id.index).filter(|open| open.lost().is_none()) {
             return Ok(Gpu { open: Arc::clone(open), capabilities });
         }
+        if let Some(lost) = opened.remove(&id.index) {
+            // While a broken context is there, the driver makes no other. Runners that still hold it are told that it is lost.
+            lost.context.end();
+        }
         let Some(compiler) = self.found().compiler.clone() else {
             return Err(BackendError::UnknownDevice(id.to_string()));
         };

@@ -1,10 +1,10 @@
 //! Devices and contexts.
 
 use std::ffi::CStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use cudarc::driver::sys::{self, CUdevice_attribute as A};
+use cudarc::driver::sys::{self, CUdevice_attribute as A, CUresult};
 
 use super::{CudaError, check};
 
@@ -87,34 +87,51 @@ fn device(ordinal: i32) -> Result<sys::CUdevice, CudaError> {
 /// A context of its own on a device: what goes wrong in it ends with it.
 #[derive(Debug)]
 pub(in crate::cuda) struct Context {
-    raw: sys::CUcontext,
+    /// None once it has ended. Whoever calls into it holds on to the lock, so that it does not end meanwhile.
+    raw: RwLock<Option<Handle>>,
     /// Bytes of device memory that are held in it.
     pub(super) allocated: AtomicU64,
 }
 
+#[derive(Debug)]
+struct Handle(sys::CUcontext);
+
 // SAFETY: a context may be made current on any thread, on several at once; the driver locks what has to be.
-unsafe impl Send for Context {}
+unsafe impl Send for Handle {}
 // SAFETY: as above.
-unsafe impl Sync for Context {}
+unsafe impl Sync for Handle {}
+
+/// Keeps a context from ending while it is called into.
+pub(super) struct Bound<'a>(
+    #[allow(dead_code, reason = "it is held, not looked at")] RwLockReadGuard<'a, Option<Handle>>,
+);
 
 impl Context {
     pub(in crate::cuda) fn new(ordinal: i32) -> Result<Arc<Self>, CudaError> {
         let device = device(ordinal)?;
         let mut raw = std::ptr::null_mut();
-        // SAFETY: writes the handle, which `drop` lets go of.
+        // SAFETY: writes the handle, which `end` lets go of.
         check("cuCtxCreate", unsafe { sys::cuCtxCreate_v2(&raw mut raw, 0, device) })?;
-        Ok(Arc::new(Self { raw, allocated: AtomicU64::new(0) }))
+        Ok(Arc::new(Self { raw: RwLock::new(Some(Handle(raw))), allocated: AtomicU64::new(0) }))
     }
 
-    /// Makes it the current one of this thread.
-    pub(super) fn bind(&self) -> Result<(), CudaError> {
-        // SAFETY: the context lives as long as `self`.
-        check("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(self.raw) })
+    /// Makes it the current one of this thread, for as long as the answer is held. Nobody may ask again meanwhile.
+    pub(super) fn bind(&self) -> Result<Bound<'_>, CudaError> {
+        let raw = self.raw.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(Handle(handle)) = raw.as_ref() else {
+            return Err(CudaError {
+                call: "cuCtxSetCurrent",
+                code: CUresult::CUDA_ERROR_CONTEXT_IS_DESTROYED,
+            });
+        };
+        // SAFETY: the context is there until the lock is let go of.
+        check("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(*handle) })?;
+        Ok(Bound(raw))
     }
 
     /// Bytes that are free on the device.
     pub(in crate::cuda) fn free_memory(&self) -> Result<u64, CudaError> {
-        self.bind()?;
+        let _bound = self.bind()?;
         let (mut free, mut total) = (0, 0);
         // SAFETY: writes two numbers.
         check("cuMemGetInfo", unsafe { sys::cuMemGetInfo_v2(&raw mut free, &raw mut total) })?;
@@ -125,11 +142,20 @@ impl Context {
     pub(in crate::cuda) fn allocated(&self) -> u64 {
         self.allocated.load(Ordering::Relaxed)
     }
+
+    /// Ends it, with all that lives in it, for which only letting go is left to do.
+    pub(in crate::cuda) fn end(&self) {
+        let ended = self.raw.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Handle(raw)) = ended {
+            // SAFETY: nobody is calling into it, since the lock was free, and nobody will. What a broken context says is of no use to
+            // anybody.
+            let _ = unsafe { sys::cuCtxDestroy_v2(raw) };
+        }
+    }
 }
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: all that lives in it holds on to it, so nothing does any more. What a broken context says is of no use to anybody.
-        let _ = unsafe { sys::cuCtxDestroy_v2(self.raw) };
+        self.end();
     }
 }

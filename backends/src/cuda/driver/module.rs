@@ -22,7 +22,7 @@ unsafe impl Sync for Module {}
 
 impl Module {
     pub(in crate::cuda) fn new(context: &Arc<Context>, cubin: &[u8]) -> Result<Arc<Self>, CudaError> {
-        context.bind()?;
+        let _bound = context.bind()?;
         let mut raw = std::ptr::null_mut();
         // SAFETY: a cubin says itself how long it is; that it is whole is known from NVRTC, or from its checksum where it was kept.
         check("cuModuleLoadData", unsafe { sys::cuModuleLoadData(&raw mut raw, cubin.as_ptr().cast()) })?;
@@ -32,7 +32,7 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        if self.context.bind().is_ok() {
+        if let Ok(_bound) = self.context.bind() {
             // SAFETY: all functions of it hold on to it, and the streams that ran them were waited for.
             let _ = unsafe { sys::cuModuleUnload(self.raw) };
         }
@@ -54,7 +54,7 @@ unsafe impl Sync for Function {}
 
 impl Function {
     pub(in crate::cuda) fn new(module: &Arc<Module>, entry: &str) -> Result<Self, CudaError> {
-        module.context.bind()?;
+        let _bound = module.context.bind()?;
         let name = CString::new(entry).unwrap_or_default();
         let mut raw = std::ptr::null_mut();
         // SAFETY: writes the handle, which is good for as long as the module is.
@@ -67,10 +67,12 @@ impl Function {
     /// have the same function.
     pub(in crate::cuda) fn allow_shared(&self, bytes: u32) -> Result<(), CudaError> {
         let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        self.module.context.bind()?;
+        let _bound = self.module.context.bind()?;
         let mut allowed = 0;
         // SAFETY: writes a number.
-        check("cuFuncGetAttribute", unsafe { sys::cuFuncGetAttribute(&raw mut allowed, attribute, self.raw) })?;
+        check("cuFuncGetAttribute", unsafe {
+            sys::cuFuncGetAttribute(&raw mut allowed, attribute, self.raw)
+        })?;
         if allowed >= bytes as i32 {
             return Ok(());
         }

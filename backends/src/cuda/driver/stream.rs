@@ -40,7 +40,7 @@ unsafe impl Sync for Stream {}
 
 impl Stream {
     pub(in crate::cuda) fn new(context: &Arc<Context>) -> Result<Self, CudaError> {
-        context.bind()?;
+        let _bound = context.bind()?;
         let mut raw = std::ptr::null_mut();
         let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: writes the handle, which `drop` lets go of.
@@ -50,7 +50,7 @@ impl Stream {
 
     /// Copies the first `bytes` of pinned memory, which stays as it is until an event after it has passed.
     pub(in crate::cuda) fn copy_pinned(&self, to: u64, from: &Pinned, bytes: usize) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         let bytes = bytes.min(from.bytes());
         // SAFETY: so many bytes are there; the caller leaves them as they are until the copy has passed, and keeps both ends.
         let code = unsafe { sys::cuMemcpyHtoDAsync_v2(to, from.address(), bytes, self.raw) };
@@ -59,7 +59,7 @@ impl Stream {
 
     /// Copies ordinary memory, which the driver has taken in when this returns.
     pub(in crate::cuda) fn copy_from(&self, to: u64, from: &[u8]) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         // SAFETY: memory that is not pinned is copied before the call returns.
         let code = unsafe { sys::cuMemcpyHtoDAsync_v2(to, from.as_ptr().cast(), from.len(), self.raw) };
         check("cuMemcpyHtoDAsync", code)
@@ -73,7 +73,7 @@ impl Stream {
         from: u64,
         bytes: usize,
     ) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         debug_assert!(place + bytes <= to.bytes());
         // SAFETY: `place + bytes` lie within, as the caller laid them out.
         let code = unsafe { sys::cuMemcpyDtoHAsync_v2(to.address().byte_add(place), from, bytes, self.raw) };
@@ -81,14 +81,14 @@ impl Stream {
     }
 
     pub(in crate::cuda) fn copy_on_device(&self, to: u64, from: u64, bytes: u64) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         // SAFETY: both are ranges of buffers that outlive the stream's work.
         let code = unsafe { sys::cuMemcpyDtoDAsync_v2(to, from, bytes as usize, self.raw) };
         check("cuMemcpyDtoDAsync", code)
     }
 
     pub(in crate::cuda) fn zero(&self, address: u64, bytes: u64) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         // SAFETY: a range of a buffer that outlives the stream's work.
         let code = unsafe { sys::cuMemsetD8Async(address, 0, bytes as usize, self.raw) };
         check("cuMemsetD8Async", code)
@@ -102,7 +102,7 @@ impl Stream {
         params: &[u8],
         step: u64,
     ) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         // SAFETY: all zeros are a value of this struct of numbers.
         let blank: sys::CUlaunchAttribute = unsafe { std::mem::zeroed() };
         let mut attributes = [blank; 2];
@@ -150,11 +150,13 @@ impl Stream {
         &self,
         act: impl FnOnce() -> Result<(), E>,
     ) -> Result<Graph, E> {
-        self.context.bind()?;
+        let bound = self.context.bind()?;
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: ended below whatever happens.
         check("cuStreamBeginCapture", unsafe { sys::cuStreamBeginCapture_v2(self.raw, mode) })?;
+        drop(bound);
         let acted = act();
+        let _bound = self.context.bind()?;
         let mut graph = std::ptr::null_mut();
         // SAFETY: writes the handle.
         let ended = check("cuStreamEndCapture", unsafe { sys::cuStreamEndCapture(self.raw, &raw mut graph) });
@@ -174,20 +176,20 @@ impl Stream {
     }
 
     pub(in crate::cuda) fn launch_graph(&self, graph: &Graph) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         // SAFETY: the graph is there, and it is not let go of before the stream has been waited for.
         check("cuGraphLaunch", unsafe { sys::cuGraphLaunch(graph.raw, self.raw) })
     }
 
     pub(in crate::cuda) fn record(&self, event: &Event) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         // SAFETY: both are there.
         check("cuEventRecord", unsafe { sys::cuEventRecord(event.raw, self.raw) })
     }
 
     /// Waits for all that was put into it.
     pub(in crate::cuda) fn wait(&self) -> Result<(), CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         // SAFETY: the stream is there.
         check("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(self.raw) })
     }
@@ -195,7 +197,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.context.bind().is_ok() {
+        if let Ok(_bound) = self.context.bind() {
             // SAFETY: it is ours; what is under way in it ends by itself.
             let _ = unsafe { sys::cuStreamDestroy_v2(self.raw) };
         }
@@ -215,7 +217,7 @@ unsafe impl Send for Event {}
 impl Event {
     /// `timed` where it takes the time when it is passed.
     pub(in crate::cuda) fn new(context: &Arc<Context>, timed: bool) -> Result<Self, CudaError> {
-        context.bind()?;
+        let _bound = context.bind()?;
         let mut raw = std::ptr::null_mut();
         let untimed = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as u32;
         // SAFETY: writes the handle, which `drop` lets go of.
@@ -226,7 +228,7 @@ impl Event {
 
     /// Waits until it is passed; false where that takes longer than `patience`.
     pub(in crate::cuda) fn wait(&self, patience: Duration) -> Result<bool, CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         let begun = Instant::now();
         loop {
             // SAFETY: the event is there.
@@ -249,7 +251,7 @@ impl Event {
 
     /// Seconds from this event to a later one, both of which were passed and are timed.
     pub(in crate::cuda) fn seconds_until(&self, later: &Self) -> Result<f64, CudaError> {
-        self.context.bind()?;
+        let _bound = self.context.bind()?;
         let mut milliseconds = 0.0;
         // SAFETY: writes one number.
         let code = unsafe { sys::cuEventElapsedTime(&raw mut milliseconds, self.raw, later.raw) };
@@ -260,7 +262,7 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        if self.context.bind().is_ok() {
+        if let Ok(_bound) = self.context.bind() {
             // SAFETY: it is ours.
             let _ = unsafe { sys::cuEventDestroy_v2(self.raw) };
         }
@@ -279,7 +281,7 @@ unsafe impl Send for Graph {}
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        if self.context.bind().is_ok() {
+        if let Ok(_bound) = self.context.bind() {
             // SAFETY: it is ours; the driver keeps what is still running.
             let _ = unsafe { sys::cuGraphExecDestroy(self.raw) };
         }
