@@ -76,7 +76,7 @@ struct Variant {
 struct Tile {
     /// Rows times heads.
     queries: u32,
-    /// 2^head_shift heads of a tile's rows.
+    /// A tile has this power of two heads of each row.
     head_shift: u32,
     /// Positions at a time, and how often as many are under way.
     keys: u32,
@@ -213,7 +213,7 @@ impl Shares {
     /// Shares of all tasks of any step of up to so many single rows. One share to a task leaves nothing.
     fn most_left(self, rows: u32) -> u64 {
         let left = |singles| {
-            let of = self.of(&StepCounts { singles, longest: u32::MAX, ..StepCounts::default() });
+            let of = self.of(&StepCounts { longest: u32::MAX, singles, ..StepCounts::default() });
             if of > 1 { u64::from(singles * self.runs) * u64::from(of) } else { 0 }
         };
         (0..=rows.ilog2()).map(|n| left(1 << n)).max().unwrap_or(0)
@@ -325,7 +325,7 @@ mod tests {
             for rows in [1, 4, 64, 1024] {
                 for singles in (0..).map(|n| 1 << n).take_while(|singles| *singles <= rows) {
                     for longest in [64, 4096, 1 << 17] {
-                        let counts = StepCounts { singles, longest, ..StepCounts::default() };
+                        let counts = StepCounts { longest, singles, ..StepCounts::default() };
                         let of = shares.of(&counts);
                         let left = u64::from(singles * runs * of);
                         assert!(of == 1 || left <= shares.most_left(rows), "{counts:?}");
