@@ -23,12 +23,30 @@ fn main() -> io::Result<()> {
     table.push_str("];\n");
     let out = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?);
     fs::write(out.join("shader_sources.rs"), table)?;
-    fs::write(out.join("revisions.rs"), revisions(&files)?)
+    let mut cuda = Vec::new();
+    collect(&root, &["cu", "cuh"], &mut cuda)?;
+    cuda.sort();
+    fs::write(out.join("cuda_sources.rs"), cuda_sources(&root, &cuda)?)?;
+    fs::write(out.join("revisions.rs"), revisions(&files, &cuda)?)
+}
+
+/// The CUDA sources by their paths under `shaders/`, by which they include one another.
+fn cuda_sources(root: &Path, files: &[PathBuf]) -> io::Result<String> {
+    let mut table = String::from("pub(super) const CUDA_SOURCES: &[(&str, &str)] = &[\n");
+    for file in files {
+        let name = file.strip_prefix(root).map_err(io::Error::other)?.to_string_lossy().replace('\\', "/");
+        println!("cargo::rerun-if-changed={}", file.display());
+        let path = file.canonicalize()?;
+        writeln!(table, "    ({name:?}, include_str!({:?})),", path.to_string_lossy())
+            .map_err(io::Error::other)?;
+    }
+    table.push_str("];\n");
+    Ok(table)
 }
 
 /// A number for what each backend's results depend on: its own sources, those of plans, formats and conformance cases, and what
 /// translates the shaders.
-fn revisions(shaders: &[PathBuf]) -> io::Result<String> {
+fn revisions(shaders: &[PathBuf], cuda_shaders: &[PathBuf]) -> io::Result<String> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap_or_default());
     let of = |folders: &[&str]| {
         let mut files = Vec::new();
@@ -40,7 +58,7 @@ fn revisions(shaders: &[PathBuf]) -> io::Result<String> {
         files.sort();
         Ok::<_, io::Error>(files)
     };
-    let mut wgpu = of(&["conformance", "format", "plan", "wgpu"])?;
+    let mut wgpu = of(&["conformance", "format", "plan", "tables", "wgpu"])?;
     wgpu.extend_from_slice(shaders);
     // The lock file says which naga it is; a published crate has none.
     let lock = root.join("../Cargo.lock");
@@ -49,11 +67,13 @@ fn revisions(shaders: &[PathBuf]) -> io::Result<String> {
         wgpu.push(lock);
     }
     let cpu = of(&["conformance", "cpu", "format", "plan"])?;
-    Ok(format!(
-        "pub(crate) const WGPU: &str = \"{:016x}\";\npub(crate) const CPU: &str = \"{:016x}\";\n",
-        hash(&wgpu)?,
-        hash(&cpu)?
-    ))
+    let mut cuda = of(&["conformance", "cuda", "format", "plan", "tables"])?;
+    cuda.extend_from_slice(cuda_shaders);
+    let numbers = [("WGPU", wgpu.as_slice()), ("CPU", &cpu), ("CUDA", &cuda), ("CUDA_KERNELS", cuda_shaders)];
+    let lines = numbers.map(|(name, files)| {
+        Ok::<_, io::Error>(format!("pub(crate) const {name}: &str = \"{:016x}\";\n", hash(files)?))
+    });
+    lines.into_iter().collect()
 }
 
 /// FNV-1a of the contents of files.

@@ -23,6 +23,7 @@ pub mod verdict;
 use std::sync::{Arc, LazyLock};
 
 use ingle_backends::cpu::CpuBackend;
+use ingle_backends::cuda::CudaBackend;
 use ingle_backends::plan::Plan;
 use ingle_backends::wgpu::WgpuBackend;
 use ingle_backends::{
@@ -39,8 +40,11 @@ use verdict::{Choice, VerdictError};
 /// One of each for the whole process: drivers are asked once, and what was compiled for a device serves all who use it.
 pub fn backends() -> &'static [Arc<dyn Backend>] {
     static BACKENDS: LazyLock<Vec<Arc<dyn Backend>>> = LazyLock::new(|| {
-        let wgpu = WgpuBackend::with_cache(folders::cache_folder().map(|folder| folder.join("wgpu")));
-        vec![Arc::new(wgpu), Arc::new(CpuBackend::default())]
+        let kept = |name: &str| folders::cache_folder().map(|folder| folder.join(name));
+        // The order in which backends are preferred for the same device.
+        let cuda = CudaBackend::with_cache(kept("cuda"));
+        let wgpu = WgpuBackend::with_cache(kept("wgpu"));
+        vec![Arc::new(cuda), Arc::new(wgpu), Arc::new(CpuBackend::default())]
     });
     &BACKENDS
 }

@@ -45,9 +45,44 @@ pub(crate) fn write_bytes(path: &Path, contents: &[u8]) -> Result<(), String> {
     })
 }
 
+/// FNV-1a: enough to notice a file that was cut short or written over, and to tell sources apart.
+pub(crate) fn checksum(data: &[u8]) -> u64 {
+    data.iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Bytes with what they are and their checksum before them.
+pub(crate) fn seal(magic: &[u8; 16], data: &[u8]) -> Vec<u8> {
+    [magic.as_slice(), &checksum(data).to_le_bytes(), data].concat()
+}
+
+/// What was sealed, unless something became of it.
+pub(crate) fn unseal<'a>(magic: &[u8; 16], bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let (found, rest) = bytes.split_first_chunk::<16>()?;
+    let (sum, data) = rest.split_first_chunk::<8>()?;
+    (found == magic && u64::from_le_bytes(*sum) == checksum(data)).then_some(data)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damaged_files_are_not_taken_in() {
+        const MAGIC: &[u8; 16] = b"sixteen of bytes";
+        let whole = seal(MAGIC, b"compiled");
+        assert_eq!(unseal(MAGIC, &whole), Some(b"compiled".as_slice()));
+        assert_eq!(unseal(MAGIC, &seal(MAGIC, b"")), Some(b"".as_slice()));
+        assert_eq!(unseal(b"another 16 bytes", &whole), None);
+        for end in 0..whole.len() {
+            assert_eq!(unseal(MAGIC, &whole[..end]), None, "cut at {end}");
+        }
+        for place in 0..whole.len() {
+            let mut bent = whole.clone();
+            bent[place] ^= 1;
+            assert_eq!(unseal(MAGIC, &bent), None, "bent at {place}");
+        }
+    }
 
     #[test]
     fn files_are_whole_or_said_to_be_damaged() {

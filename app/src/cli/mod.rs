@@ -164,7 +164,7 @@ pub(crate) struct BenchArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SelftestArguments {
-    /// Only this backend: cpu or wgpu; with --steps also a device, such as wgpu:1.
+    /// Only this backend: cpu, cuda or wgpu; with --steps also a device, such as wgpu:1.
     #[arg(long, value_name = "BACKEND")]
     pub(crate) backend: Option<String>,
     /// Only cases with names like this, such as `linear/nf4*`.

@@ -9,7 +9,7 @@
 //! | `shaders` | composing a variant of a kernel from the sources under `shaders/` |
 //! | `build` | what an operator needs to become dispatches; the interface of all kernels |
 //! | `ops/` | one file per operator: which dispatches it is |
-//! | `values`, `weights`, `cache`, `tables`, `spans`, `samples` | what lies on the device, and what each step tells it |
+//! | `values`, `weights`, `cache`, `tables` | what lies on the device, and what each step tells it |
 //! | `prepare` | from a plan and its weights on the device to a runner |
 //! | `tune/` | which shapes of kernels are the fastest, measured and remembered |
 //! | `runner`, `record`, `pace`, `readback`, `timing` | steps: recorded, cut where long, results read back, times taken |
@@ -31,9 +31,7 @@ mod prepare;
 mod readback;
 mod record;
 mod runner;
-mod samples;
 mod shaders;
-mod spans;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ impl PipelineStore {
         }
         let path = folder.join(wgpu::util::pipeline_cache_key(info)?);
         let bytes = fs::read(&path).ok();
-        let data = bytes.as_deref().and_then(unpack);
+        let data = bytes.as_deref().and_then(|bytes| kept::unseal(MAGIC, bytes));
         let descriptor = wgpu::PipelineCacheDescriptor { label: None, data, fallback: true };
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         // SAFETY: the bytes were written by `save` below, whole, as their checksum says; that they are of this driver and device
@@ -51,45 +51,8 @@ impl PipelineStore {
             return;
         }
         // Where it cannot be written, the next start compiles again.
-        if kept::write_bytes(&self.path, &pack(&data)).is_ok() {
+        if kept::write_bytes(&self.path, &kept::seal(MAGIC, &data)).is_ok() {
             *saved = data.len();
-        }
-    }
-}
-
-fn pack(data: &[u8]) -> Vec<u8> {
-    [MAGIC.as_slice(), &checksum(data).to_le_bytes(), data].concat()
-}
-
-/// What `pack` packed, unless something became of it.
-fn unpack(bytes: &[u8]) -> Option<&[u8]> {
-    let (magic, rest) = bytes.split_first_chunk::<16>()?;
-    let (sum, data) = rest.split_first_chunk::<8>()?;
-    (magic == MAGIC && u64::from_le_bytes(*sum) == checksum(data)).then_some(data)
-}
-
-/// FNV-1a: enough to notice a file that was cut short or written over.
-fn checksum(data: &[u8]) -> u64 {
-    data.iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn damaged_files_are_not_taken_in() {
-        let whole = pack(b"compiled");
-        assert_eq!(unpack(&whole), Some(b"compiled".as_slice()));
-        assert_eq!(unpack(&pack(b"")), Some(b"".as_slice()));
-        for end in 0..whole.len() {
-            assert_eq!(unpack(&whole[..end]), None, "cut at {end}");
-        }
-        for place in 0..whole.len() {
-            let mut bent = whole.clone();
-            bent[place] ^= 1;
-            assert_eq!(unpack(&bent), None, "bent at {place}");
         }
     }
 }

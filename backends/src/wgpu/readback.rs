@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::runner::Parts;
 use super::tables::DeviceTable;
 use crate::plan::{Element, ValueId};
+use crate::taps::numbers;
 use crate::{BackendError, Batch, BatchLayout, StepOutput, Tap};
 
 /// Buffers that the host reads, used again from step to step.
@@ -137,7 +138,7 @@ impl Readback {
             let logits = wanted.logits.iter().map(floats).collect();
             let taps = wanted.taps.iter().map(|(value, rows, range)| Tap {
                 value: *value,
-                data: numbers(parts, *value, *rows, &bytes[range.clone()]),
+                data: numbers(&parts.plan, &parts.options.limits, *value, *rows, &bytes[range.clone()]),
             });
             Ok((StepOutput { tokens, logits, taps: taps.collect() }, words(&wanted.faults)))
         };
@@ -163,29 +164,4 @@ fn logit_rows(
     let rows = layout.asked_rows(shape.rows, sequence, asked);
     let row = 4 * shape.slots * shape.width;
     places.add(&parts.values.region(logits).buffer, (rows.start * row) as u64, rows.len() * row)
-}
-
-/// A value as the caller gets to see it: numbers, whatever it is made of.
-fn numbers(parts: &Parts, value: ValueId, rows: usize, bytes: &[u8]) -> Vec<f32> {
-    let shape = parts.plan.values[value.index()].shape;
-    match shape.element {
-        Element::F32 => bytemuck::pod_collect_to_vec(bytes),
-        Element::Index => {
-            bytemuck::pod_collect_to_vec::<u8, u32>(bytes).into_iter().map(|index| index as f32).collect()
-        }
-        Element::Int8Rows => {
-            let stride = shape.width.next_multiple_of(64);
-            let most = shape.slots * parts.options.limits.rows_of(shape.rows);
-            let scales =
-                bytemuck::pod_collect_to_vec::<u8, f32>(&bytes[most * stride..most * stride + 4 * rows]);
-            let codes = bytes.chunks_exact(stride).zip(scales);
-            let decode = |(codes, scale): (&[u8], f32)| {
-                codes[..shape.width]
-                    .iter()
-                    .map(move |code| f32::from(*code as i8) * scale)
-                    .collect::<Vec<_>>()
-            };
-            codes.flat_map(decode).collect()
-        }
-    }
 }

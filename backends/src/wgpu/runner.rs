@@ -8,15 +8,16 @@ use super::gpu::Gpu;
 use super::pace::Pace;
 use super::readback::{Readback, Wanted};
 use super::record::Program;
-use super::tables::{DeviceTable, NOT_FINITE, NOT_IN_VOCABULARY, Tables};
+use super::tables::{DeviceTable, Tables};
 use super::timing::Timing;
 use super::values::{DeviceValues, STORAGE};
 use super::weights::DeviceWeights;
 use crate::pages::check_copies;
 use crate::plan::{Footprint, Plan};
+use crate::tables::check_faults;
 use crate::{
-    BackendError, Batch, BatchError, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner,
-    STEPS_UNDER_WAY, StepOutput, Ticket, Tokens,
+    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner, STEPS_UNDER_WAY,
+    StepOutput, Ticket, Tokens,
 };
 
 /// All that a prepared plan consists of.
@@ -116,22 +117,6 @@ impl WgpuRunner {
         }
         self.readback.record(&self.parts, last, batch, layout)
     }
-
-    /// Turns faults that the device noted into errors.
-    fn faults(&self, faults: &[u32], sampled: &[bool], drawn: &[Option<u32>]) -> Result<(), BackendError> {
-        for (sequence, fault) in faults.iter().enumerate().filter(|(_, fault)| **fault != 0) {
-            if *fault & NOT_FINITE != 0 {
-                return Err(BackendError::NotFinite { sequence });
-            }
-            if *fault & NOT_IN_VOCABULARY != 0 && sampled.get(sequence).copied().unwrap_or(false) {
-                let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
-                let token = self.drawn.get(sequence).copied().flatten().or_else(|| drawn[sequence]);
-                let token = token.unwrap_or(u32::MAX);
-                return Err(BatchError::TokenOutOfRange { sequence, token, vocabulary }.into());
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Runner for WgpuRunner {
@@ -165,7 +150,9 @@ impl Runner for WgpuRunner {
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
         self.pace.finish();
         self.profile = if step.timed { self.timing.take(&self.parts.gpu)? } else { None };
-        if let Err(error) = self.faults(&faults, &step.sampled, &output.tokens) {
+        let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
+        let checked = check_faults(&faults, &step.sampled, &self.drawn, &output.tokens, vocabulary);
+        if let Err(error) = checked {
             if self.waiting.is_empty() {
                 // The step counts as not done: what was drawn before it can be gone on from.
                 self.draws = self.drawn.iter().map(Option::is_some).collect();

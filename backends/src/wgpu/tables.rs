@@ -5,45 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use bytemuck::{Pod, Zeroable};
-
 use super::gpu::Gpu;
-use super::spans;
 use super::values::Region;
-use crate::plan::{Plan, RopeId, Rows};
-use crate::{BackendError, Batch, BatchLayout, PrepareOptions, Tokens};
-
-/// The uniform `Step` of `shaders/lib/step.wesl`, and what the host derives numbers of workgroups from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct StepCounts {
-    pub(crate) rows: u32,
-    pub(crate) selected: u32,
-    pub(crate) sequences: u32,
-    pub(crate) longest: u32,
-    pub(crate) singles: u32,
-    pub(crate) tiles16: u32,
-    pub(crate) tiles32: u32,
-    pub(crate) tiles64: u32,
-    /// Sequences whose draw is not greedy, which kernels do not ask for.
-    pub(crate) warm: u32,
-    pub(crate) padding: [u32; 3],
-}
-
-impl StepCounts {
-    /// Rows of this kind in the step.
-    pub(crate) const fn rows_of(&self, rows: Rows) -> u32 {
-        match rows {
-            Rows::Tokens => self.rows,
-            Rows::Selected => self.selected,
-        }
-    }
-}
+use crate::plan::{Plan, RopeId};
+pub(crate) use crate::tables::StepCounts;
+use crate::tables::{SampleRecord, StepTables, list_pairs, spans};
+use crate::{BackendError, Batch, BatchLayout, PrepareOptions};
 
 /// A table that the host writes. All are arrays of u32 unless the text says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Table {
-    /// For each row its token, or [`DRAWN`] plus the sequence of the step before that drew it.
+    /// For each row its token, or [`DRAWN`](crate::tables::DRAWN) plus the sequence of the step before that drew it.
     RowToken,
     /// For each row its position in its sequence.
     RowPosition,
@@ -53,7 +25,7 @@ pub(crate) enum Table {
     RowSlot,
     /// For each sequence its first row; one more entry ends the last.
     FirstRow,
-    /// How attention goes about the rows, and the pages of all sequences; see [`super::spans`].
+    /// How attention goes about the rows, and the pages of all sequences; see [`spans`].
     Attention,
     /// For each selected row, its token row.
     Selected,
@@ -77,37 +49,6 @@ impl Table {
     }
 }
 
-/// Marks an entry of [`Table::RowToken`] as the number of a draw.
-pub(crate) const DRAWN: u32 = 1 << 31;
-
-/// What is told of one sequence's draw; `shaders/sample/record.wesl` has the same fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct SampleRecord {
-    /// The row of logits among those that somebody asked for, or `u32::MAX` where nothing is drawn.
-    pub(crate) row: u32,
-    /// The token row whose token belongs to the history although the host does not know it, or `u32::MAX`.
-    pub(crate) sampled_row: u32,
-    pub(crate) temperature: f32,
-    pub(crate) top_k: u32,
-    pub(crate) top_p: f32,
-    pub(crate) min_p: f32,
-    pub(crate) repetition: f32,
-    pub(crate) presence: f32,
-    pub(crate) frequency: f32,
-    /// The uniform number in [0, 1).
-    pub(crate) uniform: f32,
-    /// Where the biases (token, f32) begin in the lists, in pairs, and how many there are; each token occurs once.
-    pub(crate) first_bias: u32,
-    pub(crate) biases: u32,
-    /// Likewise the history: (token, count).
-    pub(crate) first_history: u32,
-    pub(crate) histories: u32,
-    /// The row of logits where each token row has its own.
-    pub(crate) token_row: u32,
-    pub(crate) padding: u32,
-}
-
 /// A small buffer that the device writes and reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceTable {
@@ -115,14 +56,10 @@ pub(crate) enum DeviceTable {
     Tokens,
     /// For each sequence the token that was drawn for it last.
     Drawn,
-    /// For each sequence 0, or what went wrong in this step: [`NOT_FINITE`], [`NOT_IN_VOCABULARY`].
+    /// For each sequence 0, or what went wrong in this step: [`NOT_FINITE`](crate::tables::NOT_FINITE),
+    /// [`NOT_IN_VOCABULARY`](crate::tables::NOT_IN_VOCABULARY).
     Faults,
 }
-
-/// Tokens that were drawn for a sequence although the largest logit is no finite number.
-pub(crate) const NOT_FINITE: u32 = 1;
-/// A drawn token that the step goes on from and that has no embedding.
-pub(crate) const NOT_IN_VOCABULARY: u32 = 2;
 
 /// Bytes that the beginnings of regions are multiples of: what every device accepts.
 const ALIGNMENT: u64 = 256;
@@ -141,7 +78,7 @@ pub(crate) struct Tables {
     list_pairs: usize,
     page_tokens: usize,
     /// Kept from step to step, so that a step allocates little.
-    words: Vec<u32>,
+    on_host: StepTables,
     angles: Vec<f32>,
 }
 
@@ -149,7 +86,7 @@ impl Tables {
     pub(crate) fn new(gpu: &Gpu, plan: &Plan, options: &PrepareOptions) -> Result<Self, BackendError> {
         let limits = &options.limits;
         let (rows, sequences) = (limits.rows as u64, limits.sequences as u64);
-        let list_pairs = plan.sampled_width().map_or(0, |width| 2 * width + 4096 * limits.sequences);
+        let list_pairs = list_pairs(plan, options);
         let mut sizes = vec![
             (Table::RowToken, 4 * rows),
             (Table::RowPosition, 4 * rows),
@@ -191,7 +128,7 @@ impl Tables {
             rotations: plan.ropes.iter().map(|r| (r.inverse_frequencies(), r.magnitude())).collect(),
             list_pairs,
             page_tokens: options.cache.page_tokens,
-            words: vec![],
+            on_host: StepTables::default(),
             angles: vec![],
         })
     }
@@ -218,54 +155,29 @@ impl Tables {
         batch: &Batch,
         layout: &BatchLayout,
     ) -> Result<StepCounts, BackendError> {
-        let mut words = std::mem::take(&mut self.words);
-        let put = |table: Table, words: &[u32]| {
-            if let Some(region) = self.written.get(&table).filter(|_| !words.is_empty()) {
-                queue.write_buffer(&region.buffer, region.offset, bytemuck::cast_slice(words));
-            }
-        };
-        words.clear();
-        for sequence in &batch.sequences {
-            match &sequence.tokens {
-                Tokens::Ids(ids) => words.extend(ids),
-                Tokens::Sampled(draw) => words.push(DRAWN | draw),
-            }
-        }
-        put(Table::RowToken, &words);
-        put(Table::RowPosition, &layout.position);
-        put(Table::RowSequence, &layout.sequence);
-        put(Table::FirstRow, &layout.first_row);
-        put(Table::Selected, &layout.selected);
-        words.clear();
-        let page_tokens = self.page_tokens as u32;
-        let rows = layout.position.iter().zip(&layout.sequence);
-        words.extend(rows.filter_map(|(position, sequence)| {
-            let page = batch.sequences[*sequence as usize].pages.get((position / page_tokens) as usize)?;
-            Some(page * page_tokens + position % page_tokens)
-        }));
-        put(Table::RowSlot, &words);
-        let spans = spans::write(batch, layout, &mut words);
-        put(Table::Attention, &words);
-        self.words = words;
-        self.write_angles(queue, layout);
-        let (records, lists) = super::samples::tables(batch, layout, self.list_pairs)?;
-        for (table, bytes) in [
-            (Table::Samples, bytemuck::cast_slice::<_, u8>(&records)),
-            (Table::SampleLists, bytemuck::cast_slice(&lists)),
-        ] {
+        let mut tables = std::mem::take(&mut self.on_host);
+        tables.fill(batch, layout, self.page_tokens, self.list_pairs)?;
+        let put = |table: Table, bytes: &[u8]| {
             if let Some(region) = self.written.get(&table).filter(|_| !bytes.is_empty()) {
                 queue.write_buffer(&region.buffer, region.offset, bytes);
             }
-        }
-        let counts = StepCounts {
-            rows: layout.rows() as u32,
-            selected: layout.selected.len() as u32,
-            sequences: batch.sequences.len() as u32,
-            longest: (0..batch.sequences.len()).map(|s| layout.context(s)).max().unwrap_or(0) as u32,
-            warm: records.iter().filter(|record| record.temperature > 0.0).count() as u32,
-            padding: [0; 3],
-            ..spans
         };
+        for (table, words) in [
+            (Table::RowToken, &tables.row_token),
+            (Table::RowPosition, &layout.position),
+            (Table::RowSequence, &layout.sequence),
+            (Table::FirstRow, &layout.first_row),
+            (Table::Selected, &layout.selected),
+            (Table::RowSlot, &tables.row_slot),
+            (Table::Attention, &tables.attention),
+        ] {
+            put(table, bytemuck::cast_slice(words));
+        }
+        put(Table::Samples, bytemuck::cast_slice(&tables.samples));
+        put(Table::SampleLists, bytemuck::cast_slice(&tables.lists));
+        let counts = tables.counts;
+        self.on_host = tables;
+        self.write_angles(queue, layout);
         queue.write_buffer(&self.step, 0, bytemuck::bytes_of(&counts));
         Ok(counts)
     }

@@ -1,13 +1,13 @@
 //! `y = factor · (x · Wᵀ + bias) + residual`.
 
 use super::elementwise::number;
-use super::one_row::{gate_after, norm_into};
 use super::product::{
     Activations, Codes, Count, HAS_BIAS, HAS_RESIDUAL, IN_PLACE, MatvecShape, Params, SHAPES, activations,
     matvec_blocks, matvec_kernel, pack, pack_kernel,
 };
 use super::rowwise::with_any;
 use crate::format::{ActivationScale, Int4Group, Int8Group, WeightFormat};
+use crate::one_row::{gate_after, norm_into};
 use crate::wgpu::build::{Binding, Build, Dispatch, Groups, spread};
 use crate::wgpu::capabilities::{Capabilities, KernelTier};
 use crate::wgpu::shaders::Kernel;
@@ -69,7 +69,7 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
     Ok(())
 }
 
-/// The launch for steps of one row, which takes over what comes right before and after ([`super::one_row`]).
+/// The launch for steps of one row, which takes over what comes right before and after ([`crate::one_row`]).
 fn one_row(build: &mut Build<'_>, op: &plan::Linear, product: &Product) {
     let matrix = build.matrix(op.matrix);
     let format = matrix.format;

@@ -23,6 +23,7 @@ pub(super) use product::{MatvecShape, SHAPES};
 use super::build::Build;
 use super::shaders::Kernel;
 use crate::BackendError;
+use crate::one_row::left_out;
 use crate::plan::Op;
 
 /// What comes before the operators of each step.
@@ -34,7 +35,7 @@ pub(super) fn begin(build: &mut Build<'_>) -> Result<(), BackendError> {
 pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
     let first = build.planned.len();
     list(build, op)?;
-    if let Some(output) = one_row::left_out(build, op) {
+    if let Some(output) = build.node.and_then(|node| left_out(build, node, op)) {
         build.for_several_rows(first, output);
     }
     Ok(())

@@ -11,7 +11,7 @@
 //!
 //! Then come the pages of all sequences. How long the lists are is in [`StepCounts`].
 
-use super::tables::StepCounts;
+use super::StepCounts;
 use crate::plan::Plan;
 use crate::{Batch, BatchLayout, PrepareOptions};
 
@@ -22,7 +22,7 @@ const TILES: [usize; 3] = [16, 32, 64];
 const ENTRY_BYTES: u64 = 16;
 
 /// Bytes of the table in the largest step.
-pub(super) fn bytes(plan: &Plan, options: &PrepareOptions) -> u64 {
+pub(crate) fn bytes(plan: &Plan, options: &PrepareOptions) -> u64 {
     let (rows, sequences) = (options.limits.rows as u64, options.limits.sequences as u64);
     // Rows are in tiles or single; each sequence may leave a tile unfilled.
     let tiles = TILES.iter().map(|tile| rows / *tile as u64 + sequences).sum::<u64>();

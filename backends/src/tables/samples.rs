@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::tables::SampleRecord;
+use super::SampleRecord;
 use crate::sampling::uniform;
 use crate::{BackendError, Batch, BatchError, BatchLayout, Tokens};
 
@@ -12,7 +12,7 @@ pub(crate) type Pair = [u32; 2];
 /// A record per sequence, and the lists that they point into.
 ///
 /// Each token occurs once in a list: biases of the same token are added up and the history is counted.
-pub(crate) fn tables(
+pub(super) fn tables(
     batch: &Batch,
     layout: &BatchLayout,
     room: usize,

@@ -1,0 +1,332 @@
+//! The shapes that kernels of products come in, and which is taken for what; measured, where figures decide.
+
+use super::product::{chunk_scales, code_bits};
+use crate::cuda::capabilities::Capabilities;
+use crate::format::WeightFormat;
+
+/// Numbers of rows that a launch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub(super) below: u32,
+    pub(super) up_to: u32,
+}
+
+impl Bounds {
+    pub(super) const fn holds(self, rows: u32) -> bool {
+        rows > self.below && rows <= self.up_to
+    }
+}
+
+/// Shared memory that a kernel has whatever its shape, beside what it asks for: the table of nf4.
+fn table_bytes(capabilities: &Capabilities, format: WeightFormat) -> u32 {
+    match (format, capabilities.target.arch) {
+        (WeightFormat::Nf4, 0..80) => 1 << 10,
+        (WeightFormat::Nf4, _) => 32 << 10,
+        _ => 0,
+    }
+}
+
+/// A shape of `linear/stream.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StreamShape {
+    pub(super) warps: u32,
+    /// Items that a warp has under way, and bytes of a row in each.
+    pub(super) depth: u32,
+    pub(super) chunk: u32,
+    /// Blocks to a multiprocessor that registers are left for.
+    pub(super) blocks: u32,
+    /// Segments of an item that are unrolled.
+    pub(super) segments: u32,
+}
+
+impl StreamShape {
+    pub(super) fn new(capabilities: &Capabilities, format: WeightFormat) -> Self {
+        let shape = Self { warps: 8, depth: 4, chunk: 128, blocks: 3, segments: 8 };
+        match (capabilities.target.arch, format) {
+            // Copies are not asynchronous there, and shared memory is small.
+            (0..80, _) => Self { depth: 2, chunk: 64, blocks: 2, segments: 1, ..shape },
+            // Less shared memory than the large devices have, or less left of it.
+            (86..90, _) | (_, WeightFormat::Nf4) => Self { depth: 3, chunk: 64, segments: 1, ..shape },
+            (_, WeightFormat::Int4(_)) => Self { depth: 3, segments: 1, ..shape },
+            _ => shape,
+        }
+    }
+
+    pub(super) const fn threads(self) -> u32 {
+        32 * self.warps
+    }
+
+    /// Bytes of the rings of a block's warps.
+    fn ring(self, format: WeightFormat) -> u32 {
+        self.warps * self.depth * 16 * (self.chunk + chunk_scales(format, self.chunk))
+    }
+
+    /// Sums of warps, and what else a block has in shared memory whatever it streams.
+    fn fixed(self, capabilities: &Capabilities, format: WeightFormat) -> u32 {
+        table_bytes(capabilities, format) + 2 * self.warps * 512 + 256
+    }
+
+    /// Into how many parts K is cut so that a part of so many rows of activations fits, and the shared memory of a block then.
+    pub(super) fn room(
+        self,
+        capabilities: &Capabilities,
+        format: WeightFormat,
+        row_bytes: u32,
+        rows: u32,
+    ) -> (u32, u32) {
+        /// What a row may take at most, so that two blocks fit on a multiprocessor of a large device.
+        const MOST: u32 = 64 << 10;
+        let element = if matches!(format, WeightFormat::W8a8(_)) { 1 } else { 2 };
+        let chunks = row_bytes / self.chunk;
+        let chunk = self.chunk * 8 / code_bits(format) * element;
+        let ring = self.ring(format);
+        let left = capabilities.shared_memory.saturating_sub(ring + self.fixed(capabilities, format));
+        let most = left.min(MOST.max((rows * 12) << 10));
+        let bytes = |split: u32| rows * (chunks.div_ceil(split) * chunk + 64);
+        let split = (1..chunks).find(|split| bytes(*split) <= most).unwrap_or(chunks);
+        (split, ring + bytes(split))
+    }
+
+    /// Blocks that the device holds at once.
+    pub(super) fn resident(self, capabilities: &Capabilities, format: WeightFormat, shared: u32) -> u32 {
+        /// What the driver keeps of each block.
+        const RESERVED: u32 = 1 << 10;
+        let block = shared + self.fixed(capabilities, format) + RESERVED;
+        let fit = (capabilities.shared_memory + RESERVED) / block;
+        capabilities.multiprocessors * fit.clamp(1, self.blocks)
+    }
+}
+
+/// A shape of `linear/tiles_mma.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MmaShape {
+    pub(super) rows: u32,
+    pub(super) chunk: u32,
+    pub(super) stages: u32,
+}
+
+impl MmaShape {
+    /// Features of a tile.
+    pub(super) const FEATURES: u32 = 128;
+
+    /// The largest tile that so many rows fill and that has room. The largest of all is for where there are enough of them.
+    pub(super) fn new(capabilities: &Capabilities, format: WeightFormat, rows: u32, features: u32) -> Self {
+        let left = capabilities.shared_memory.saturating_sub(table_bytes(capabilities, format) + 256);
+        let tiles = rows.div_ceil(128).saturating_mul(features.div_ceil(Self::FEATURES));
+        let enough = tiles >= capabilities.multiprocessors;
+        let largest = if enough { 128 } else { 64 };
+        let tiles = [128, 64, 32, 16].into_iter().filter(|tile| *tile <= rows.clamp(16, largest));
+        let mut shapes = tiles.flat_map(|rows| {
+            let chunks = if rows == 128 { [(64, 3), (64, 2), (64, 2)] } else { [(128, 3), (64, 3), (64, 2)] };
+            chunks.map(|(chunk, stages)| Self { rows, chunk, stages })
+        });
+        let smallest = Self { rows: 16, chunk: 64, stages: 2 };
+        shapes.find(|shape| shape.shared(format) <= left).unwrap_or(smallest)
+    }
+
+    pub(super) const fn threads(self) -> u32 {
+        if self.rows >= 64 { 256 } else { 128 }
+    }
+
+    pub(super) fn shared(self, format: WeightFormat) -> u32 {
+        let piece = if matches!(format, WeightFormat::W8a8(_)) { 16 } else { 8 };
+        let pitch = self.chunk * 8 / code_bits(format) / piece * 16 + 64;
+        self.stages * (Self::FEATURES * (self.chunk + chunk_scales(format, self.chunk)) + self.rows * pitch)
+    }
+
+    /// Blocks that share a tile's K, so that all multiprocessors have some work: two blocks each, or a large one.
+    pub(super) fn split(self, capabilities: &Capabilities, tiles: u32, row_bytes: u32) -> u32 {
+        let chunks = row_bytes / self.chunk;
+        let blocks = capabilities.multiprocessors * 256 / self.threads();
+        (blocks / tiles).min(chunks / 4).clamp(1, 8)
+    }
+}
+
+/// A shape of `linear/tiles_wgmma.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TilesShape {
+    pub(super) features: u32,
+    pub(super) stages: u32,
+}
+
+impl TilesShape {
+    pub(super) const ROWS: u32 = 128;
+    pub(super) const THREADS: u32 = 384;
+    pub(super) const SMALL: Self = Self { features: 128, stages: 6 };
+    pub(super) const LARGE: Self = Self { features: 256, stages: 4 };
+    /// From so many rows on large tiles are always taken.
+    pub(super) const MANY_ROWS: u32 = 1024;
+
+    /// For up to so many rows: small tiles where all clusters together are through with them earlier.
+    pub(super) fn new(capabilities: &Capabilities, features: u32, rows: u32) -> Self {
+        let clusters = (capabilities.multiprocessors / 2).max(1);
+        let turns = |shape: Self| {
+            let tiles = rows.div_ceil(2 * Self::ROWS).saturating_mul(features.div_ceil(shape.features));
+            tiles.div_ceil(clusters).saturating_mul(shape.features)
+        };
+        let small = rows <= Self::MANY_ROWS && turns(Self::SMALL) < turns(Self::LARGE);
+        if small { Self::SMALL } else { Self::LARGE }
+    }
+
+    /// Of the stages and of the passes of eight warps, with room to begin at a multiple of 1,024.
+    pub(super) const fn shared(self) -> u32 {
+        self.stages * STAGE_K * (Self::ROWS + self.features) + 8 * 16 * 36 * 4 + 1024
+    }
+}
+
+/// Bytes of K in a stage.
+const STAGE_K: u32 = 128;
+
+/// A shape of `linear/split_wgmma.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SplitShape {
+    pub(super) rows: u32,
+    pub(super) features: u32,
+    pub(super) stages: u32,
+    /// Blocks of a cluster, which share a tile's K.
+    pub(super) split: u32,
+}
+
+impl SplitShape {
+    /// For so many rows; `None` where tiles do better. Measured on an H100 with 132 multiprocessors: two blocks share a tile's K where
+    /// tiles are fewer than these, and more than 128 rows go through tiles where there are more.
+    pub(super) fn new(capabilities: &Capabilities, features: u32, row_bytes: u32, rows: u32) -> Option<Self> {
+        const FEATURES: u32 = 64;
+        let (tile, stages) = match rows {
+            0..=64 => (64, 6),
+            65..=128 => (128, 4),
+            129..=256 => (256, 5),
+            _ => return None,
+        };
+        let few = features.div_ceil(FEATURES) < capabilities.multiprocessors;
+        let split = if few && row_bytes >= 8 * STAGE_K { 2 } else { 1 };
+        (few || rows <= 128).then_some(Self { rows: tile, features: FEATURES, stages, split })
+    }
+
+    pub(super) const fn threads(self) -> u32 {
+        128 + 2 * self.rows
+    }
+
+    /// The larger of the ring and of the sums that meet in its place.
+    pub(super) fn shared(self) -> u32 {
+        let ring = self.stages * STAGE_K * (self.rows + self.features);
+        ring.max(4 * self.rows * (self.features + 8)) + 1024
+    }
+}
+
+/// Up to so many rows a device with warpgroups' units decodes codes on the way; f16 and w8a8 need no decoding.
+pub(super) const fn few_for_mma(format: WeightFormat) -> u32 {
+    match format {
+        WeightFormat::F16 | WeightFormat::W8a8(_) => 0,
+        _ => 128,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::driver::DeviceFacts;
+    use crate::format::{ActivationScale, Int4Group, Int8Group};
+
+    /// Devices with as much shared memory as each generation has.
+    fn devices() -> Vec<Capabilities> {
+        let sizes = [(75, 64), (80, 163), (86, 99), (89, 99), (90, 227), (120, 99)];
+        let device = |(arch, kib): (u32, u32)| {
+            let facts = DeviceFacts {
+                ordinal: 0,
+                name: String::new(),
+                capability: (arch / 10, arch % 10),
+                multiprocessors: 40,
+                shared_memory: kib << 10,
+                total_memory: 8 << 30,
+                integrated: false,
+            };
+            Capabilities::new(&facts, arch, 13_000)
+        };
+        sizes.map(device).to_vec()
+    }
+
+    const FORMATS: [WeightFormat; 7] = [
+        WeightFormat::F16,
+        WeightFormat::Bf16,
+        WeightFormat::Int8(Int8Group::G32),
+        WeightFormat::Nf4,
+        WeightFormat::Int4(Int4Group::G32),
+        WeightFormat::Int4(Int4Group::G128),
+        WeightFormat::W8a8(ActivationScale::PerToken),
+    ];
+
+    #[test]
+    fn every_shape_fits_every_device() {
+        for device in devices() {
+            for format in FORMATS {
+                let all = |shared: u32, fixed: u32| {
+                    assert!(shared + fixed <= device.shared_memory, "{format} sm_{}", device.target.arch);
+                };
+                for rows in [1, 2, 4, 8] {
+                    for row_bytes in [128, 8192, 57_344] {
+                        let shape = StreamShape::new(&device, format);
+                        let (split, shared) = shape.room(&device, format, row_bytes, rows);
+                        assert!(split >= 1 && split <= row_bytes / shape.chunk);
+                        all(shared, shape.fixed(&device, format));
+                        assert!(shape.resident(&device, format, shared) >= device.multiprocessors);
+                    }
+                }
+                for rows in [16, 32, 64, 128, u32::MAX] {
+                    for features in [64, 100_000] {
+                        let shape = MmaShape::new(&device, format, rows, features);
+                        all(shape.shared(format), table_bytes(&device, format) + 256);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_of_warpgroups_fit() {
+        let devices = devices();
+        let hopper = devices.iter().find(|device| device.target.arch == 90).unwrap();
+        for rows in [16, 64, 128, 256] {
+            for features in [1, 4096, 100_000] {
+                let Some(shape) = SplitShape::new(hopper, features, 4096, rows) else {
+                    assert!(rows > 128);
+                    continue;
+                };
+                assert!(shape.shared() <= hopper.shared_memory && shape.rows <= 256);
+            }
+        }
+        assert_eq!(SplitShape::new(hopper, 64, 4096, 512), None);
+        for shape in [TilesShape::SMALL, TilesShape::LARGE] {
+            assert!(shape.shared() <= hopper.shared_memory);
+        }
+    }
+
+    #[test]
+    fn tiles_are_as_large_as_they_end_soonest() {
+        let facts = DeviceFacts {
+            ordinal: 0,
+            name: String::new(),
+            capability: (9, 0),
+            multiprocessors: 132,
+            shared_memory: 227 << 10,
+            total_memory: 80 << 30,
+            integrated: false,
+        };
+        let device = Capabilities::new(&facts, 90, 13_000);
+        let large = |features, rows| TilesShape::new(&device, features, rows) == TilesShape::LARGE;
+        // As measured on an H100.
+        assert!(!large(4096, 512) && large(4096, 1024));
+        assert!(large(11_008, 256) && !large(11_008, 512) && large(11_008, 1024));
+        assert!(large(28_672, 256) && !large(28_672, 512) && large(28_672, 8192));
+    }
+
+    #[test]
+    fn few_tiles_share_their_k() {
+        let devices = devices();
+        let hopper = devices.iter().find(|device| device.target.arch == 90).unwrap();
+        let shape = MmaShape::new(hopper, WeightFormat::Nf4, 16, 4096);
+        assert_eq!(shape.split(hopper, 1, 1 << 20), 8);
+        assert_eq!(shape.split(hopper, 1, 128), 1);
+        assert_eq!(shape.split(hopper, 1000, 1 << 20), 1);
+    }
+}

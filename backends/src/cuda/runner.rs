@@ -1,0 +1,197 @@
+//! The runner: copies a step's tables, launches it, and reads back what was asked for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::cache::DeviceCache;
+use super::driver::{CudaError, Stream};
+use super::gpu::Gpu;
+use super::graphs::Graphs;
+use super::program::Program;
+use super::readback::{Readback, Wanted};
+use super::tables::Tables;
+use super::timing::Timing;
+use super::values::DeviceValues;
+use super::weights::DeviceWeights;
+use crate::pages::check_copies;
+use crate::plan::{Footprint, Plan};
+use crate::tables::check_faults;
+use crate::{
+    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner, STEPS_UNDER_WAY,
+    StepOutput, Ticket, Tokens,
+};
+
+/// All that a prepared plan consists of.
+pub(super) struct Parts {
+    pub(super) gpu: Gpu,
+    pub(super) stream: Stream,
+    pub(super) plan: Arc<Plan>,
+    pub(super) options: PrepareOptions,
+    pub(super) weights: DeviceWeights,
+    pub(super) caches: Vec<DeviceCache>,
+    pub(super) tables: Tables,
+    pub(super) values: DeviceValues,
+    pub(super) program: Program,
+}
+
+/// A plan that is carried out on a GPU.
+pub(super) struct CudaRunner {
+    graphs: Graphs,
+    timing: Timing,
+    readback: Readback,
+    next: u64,
+    waiting: VecDeque<Waiting>,
+    /// For each sequence of the step submitted last, whether it draws a token.
+    draws: Vec<bool>,
+    /// What the step collected last drew.
+    drawn: Vec<Option<u32>>,
+    profile: Option<Profile>,
+    /// Last, so that what lives in its context is let go of before it.
+    parts: Parts,
+}
+
+/// A step that was submitted.
+struct Waiting {
+    number: u64,
+    wanted: Wanted,
+    /// Whether the times of its nodes were taken.
+    timed: bool,
+    /// For each sequence, whether its token came from the step before: what a fault of its token means.
+    sampled: Vec<bool>,
+}
+
+impl CudaRunner {
+    pub(super) fn new(parts: Parts) -> Result<Self, BackendError> {
+        // What was zeroed on the way is zero from here on, and what is wrong with the device shows now.
+        parts.stream.wait().map_err(|error| parts.gpu.open.refused(error))?;
+        let readback = Readback::new(&parts)?;
+        Ok(Self {
+            graphs: Graphs::default(),
+            timing: Timing::default(),
+            readback,
+            next: 0,
+            waiting: VecDeque::new(),
+            draws: vec![],
+            drawn: vec![],
+            profile: None,
+            parts,
+        })
+    }
+
+    fn refused(&self, error: CudaError) -> BackendError {
+        self.parts.gpu.open.refused(error)
+    }
+
+    /// Copies the rows that the caller supplied; that they are there and complete was checked.
+    fn write_inputs(&self, batch: &Batch) -> Result<(), BackendError> {
+        for input in &batch.inputs {
+            let region = self.parts.values.region(input.value);
+            let copied = self.parts.stream.copy_from(region.address(), bytemuck::cast_slice(&input.data));
+            copied.map_err(|error| self.refused(error))?;
+        }
+        Ok(())
+    }
+
+    /// Launches a checked step.
+    fn launch(&mut self, batch: &Batch, layout: &BatchLayout) -> Result<Wanted, BackendError> {
+        self.write_inputs(batch)?;
+        let Parts { gpu, stream, plan, tables, program, .. } = &mut self.parts;
+        let counts = tables.write(stream, batch, layout)?.map_err(|error| gpu.open.refused(error))?;
+        let launched = if self.timing.on() {
+            let events = self.timing.events(gpu, plan.nodes.len())?;
+            program.launch_timed(stream, &counts.bucket(), events)
+        } else {
+            self.graphs.launch(stream, program, &counts)
+        };
+        launched.map_err(|error| gpu.open.refused(error))?;
+        self.readback.record(&self.parts, batch, layout)
+    }
+}
+
+impl Runner for CudaRunner {
+    fn submit(&mut self, batch: &Batch) -> Result<Ticket, BackendError> {
+        self.parts.gpu.open.check()?;
+        if self.waiting.len() >= STEPS_UNDER_WAY {
+            return Err(BackendError::TooFarAhead);
+        }
+        let options = &self.parts.options;
+        let layout = batch.check(&self.parts.plan, &options.limits, &options.cache, &self.draws)?;
+        let wanted = self.launch(batch, &layout)?;
+        let sampled = batch.sequences.iter().map(|s| matches!(s.tokens, Tokens::Sampled(_))).collect();
+        self.draws = batch.sequences.iter().map(|sequence| sequence.sample.is_some()).collect();
+        let number = self.next;
+        self.next += 1;
+        self.waiting.push_back(Waiting { number, wanted, timed: self.timing.on(), sampled });
+        Ok(Ticket::new(number))
+    }
+
+    fn queues(&self) -> bool {
+        true
+    }
+
+    fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {
+        self.parts.gpu.open.check()?;
+        let is_next = self.waiting.front().is_some_and(|first| first.number == ticket.number());
+        let Some(step) = is_next.then(|| self.waiting.pop_front()).flatten() else {
+            return Err(BackendError::WrongTicket(ticket.number()));
+        };
+        let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
+        self.profile = if step.timed { Some(self.timing.take(&self.parts.gpu)?) } else { None };
+        let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
+        let checked = check_faults(&faults, &step.sampled, &self.drawn, &output.tokens, vocabulary);
+        if let Err(error) = checked {
+            if self.waiting.is_empty() {
+                // The step counts as not done: what was drawn before it can be gone on from.
+                self.draws = self.drawn.iter().map(Option::is_some).collect();
+                let restored = self.parts.tables.restore_drawn(&self.parts.stream, &self.drawn);
+                restored.map_err(|error| self.refused(error))?;
+            }
+            return Err(error);
+        }
+        self.drawn.clone_from(&output.tokens);
+        Ok(output)
+    }
+
+    fn copy_pages(&mut self, copies: &[PageCopy]) -> Result<(), BackendError> {
+        self.parts.gpu.open.check()?;
+        check_copies(copies, &self.parts.options.cache)?;
+        for copy in copies.iter().filter(|copy| copy.from != copy.to) {
+            for (region, bytes) in self.parts.caches.iter().flat_map(DeviceCache::pools) {
+                let place = |page: u32| region.address() + u64::from(page) * bytes;
+                let copied = self.parts.stream.copy_on_device(place(copy.to), place(copy.from), bytes);
+                copied.map_err(|error| self.refused(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_profiling(&mut self, on: bool) {
+        self.timing.set(on);
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        self.profile.clone()
+    }
+
+    fn memory(&self) -> Footprint {
+        let Parts { weights, caches, values, tables, .. } = &self.parts;
+        Footprint {
+            weights: weights.bytes(),
+            cache: caches.iter().flat_map(DeviceCache::pools).map(|(region, _)| region.size).sum(),
+            activations: values.bytes() + tables.bytes(),
+        }
+    }
+
+    fn numerics(&self) -> Numerics {
+        self.parts.gpu.capabilities.tier().numerics()
+    }
+}
+
+impl Drop for CudaRunner {
+    fn drop(&mut self) {
+        // Steps on their way use what is about to be let go of. On a lost device there is nothing to wait for.
+        if self.parts.gpu.open.lost().is_none() {
+            let _ = self.parts.stream.wait();
+        }
+    }
+}
