@@ -4,9 +4,13 @@
 
 mod cli;
 mod commands;
+#[allow(dead_code, unused_imports, reason = "the window that uses it is being built")]
+mod conversation;
 mod failure;
 mod files;
 mod interrupt;
+#[allow(dead_code, unused_imports, reason = "the window that uses it is being built")]
+mod store;
 mod text;
 
 use std::process::ExitCode;
