@@ -26,6 +26,7 @@ use crate::cli::{Arguments, Command};
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         None => bare::run(),
+        Some(Command::Gui(arguments)) => crate::gui::run(arguments.model.clone()),
         Some(Command::Chat(arguments)) => chat::run(arguments),
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Logits(arguments)) => logits::run(arguments),

@@ -43,7 +43,7 @@ pub(crate) enum Purpose {
 
 /// What a window begins with.
 pub(crate) struct Start {
-    /// Where conversations and settings are kept; without one, in this user's folder for data.
+    /// Where conversations and settings are kept; without one nothing is kept, which is said.
     pub(crate) data: Option<PathBuf>,
     /// The model to open; without one, the last one, or the one that comes with the program.
     pub(crate) model: Option<PathBuf>,
@@ -58,9 +58,9 @@ impl App {
             let ctx = ctx.clone();
             Arc::new(move || ctx.request_repaint_after(Duration::from_millis(25)))
         };
-        let opened = store::open(start.data, wake);
+        let opened = store::open(start.data.as_deref(), wake);
         let settings: Settings = opened.settings.get(settings::NAME).unwrap_or_default();
-        let mut state = State::new(settings.clone(), opened.heads, opened.presets);
+        let mut state = State::new(settings.clone(), opened.conversations, opened.presets);
         for notice in &opened.notices {
             state.toasts.problem(notice.to_string());
         }

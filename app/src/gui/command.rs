@@ -17,6 +17,8 @@ use crate::store::ExportFormat;
 pub(crate) enum Command {
     NewChat,
     OpenChat(ConversationId),
+    /// Opens the conversation, and shows the message.
+    OpenMessage(ConversationId, MessageId),
     /// Opens the one above or below in the list.
     StepChat(Direction),
     /// Lets the title be typed.
@@ -25,7 +27,10 @@ pub(crate) enum Command {
     SetTitle(ConversationId, String),
     Pin(Option<ConversationId>),
     DeleteChat(Option<ConversationId>),
+    /// Puts the keyboard into the field for searching.
     Search,
+    /// Looks for what is typed there.
+    Find,
     Export(ExportFormat),
     Import,
 
@@ -72,6 +77,8 @@ pub(crate) enum Command {
     SetEnterSends(bool),
     /// Larger, smaller, as it was.
     Zoom(Zoom),
+    /// Shows a short message.
+    Say(&'static str),
     CloseToast(u64),
     Quit,
 }
@@ -131,12 +138,7 @@ impl Menu {
                 C::Copy(None),
                 C::Undo,
             ],
-            Self::Model => vec![
-                C::ChooseModel,
-                C::TryAgain,
-                C::CloseModel,
-                C::LookForDevices,
-            ],
+            Self::Model => vec![C::ChooseModel, C::TryAgain, C::CloseModel, C::LookForDevices],
             Self::View => {
                 let mut list: Vec<_> = View::ALL.into_iter().map(C::Show).collect();
                 list.extend([
@@ -197,6 +199,9 @@ impl Command {
             Self::Zoom(Zoom::Reset) => t.zoom_reset().to_owned(),
             Self::Quit => t.quit().to_owned(),
             Self::OpenChat(_)
+            | Self::OpenMessage(..)
+            | Self::Find
+            | Self::Say(_)
             | Self::SetTitle(..)
             | Self::SendEdit
             | Self::CancelEdit
@@ -258,7 +263,7 @@ impl Command {
             Self::Undo => (Modifiers::COMMAND, Key::Z),
             Self::FocusComposer => (Modifiers::COMMAND, Key::L),
             Self::ChooseModel => (Modifiers::COMMAND, Key::O),
-            Self::Show(view) => return view.shortcut(),
+            Self::Show(view) => return Some(view.shortcut()),
             Self::Palette => (Modifiers::COMMAND, Key::K),
             Self::ToggleSidebar => (Modifiers::COMMAND, Key::B),
             Self::ToggleSampling => (Modifiers::COMMAND, Key::Period),

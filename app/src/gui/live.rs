@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 /// What is known of a reply before it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
-    pub(crate) asked: Instant,
     pub(crate) phase: Phase,
     pub(crate) tokens: usize,
     first_token: Option<Instant>,
@@ -32,7 +31,6 @@ pub(crate) enum Phase {
 impl Live {
     pub(crate) fn new() -> Self {
         Self {
-            asked: Instant::now(),
             phase: Phase::Waiting,
             tokens: 0,
             first_token: None,

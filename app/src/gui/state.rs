@@ -11,9 +11,7 @@ use super::live::Live;
 use super::settings::Settings;
 use super::toast::Toasts;
 use super::views::{ChatView, PaletteView, SamplingView, View};
-use crate::conversation::{
-    Conversation, ConversationId, Head, Message, MessageId, Preset, Removed, Role,
-};
+use crate::conversation::{Conversation, ConversationId, Head, Message, MessageId, Preset, Removed, Role};
 use crate::store::Hit;
 
 /// The state of the window.
@@ -50,6 +48,8 @@ pub(crate) struct Chats {
     pub(crate) others: HashMap<ConversationId, Conversation>,
     /// The one that is being read from the store.
     pub(crate) coming: Option<ConversationId>,
+    /// The message that is to be shown when its conversation is open.
+    pub(crate) goal: Option<MessageId>,
     /// What is being typed, in each.
     pub(crate) drafts: HashMap<ConversationId, String>,
     /// How many messages from the start on the model is not shown any more.
@@ -125,6 +125,7 @@ impl State {
                 current,
                 others: HashMap::new(),
                 coming: None,
+                goal: None,
                 drafts: HashMap::new(),
                 forgotten: HashMap::new(),
                 tokens: HashMap::new(),

@@ -53,13 +53,7 @@ impl Toasts {
         self.add(Kind::Done, words.into(), button, Some(time));
     }
 
-    fn add(
-        &mut self,
-        kind: Kind,
-        words: String,
-        button: Option<(String, Command)>,
-        stays: Option<Duration>,
-    ) {
+    fn add(&mut self, kind: Kind, words: String, button: Option<(String, Command)>, stays: Option<Duration>) {
         // The same again is no news.
         self.list.retain(|toast| toast.words != words);
         self.next += 1;

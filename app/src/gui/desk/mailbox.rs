@@ -43,7 +43,11 @@ fn merged(last: Option<&mut News>, news: News) -> Option<News> {
         }
         (
             Some(News::Reply { reply: before, step: Step::Text { answer, thinking, tokens }, .. }),
-            News::Reply { reply, step: Step::Text { answer: more, thinking: more_thinking, tokens: now }, .. },
+            News::Reply {
+                reply,
+                step: Step::Text { answer: more, thinking: more_thinking, tokens: now },
+                ..
+            },
         ) if *before == reply => {
             answer.push_str(&more);
             thinking.push_str(&more_thinking);

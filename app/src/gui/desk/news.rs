@@ -23,23 +23,43 @@ pub(crate) enum News {
     /// A model is ready.
     Opened(Arc<Facts>),
     /// A model could not be opened, for this reason.
-    NotOpened { folder: PathBuf, device: String, reason: String },
+    NotOpened {
+        folder: PathBuf,
+        device: String,
+        reason: String,
+    },
     /// There is no model any more: as asked, or since another wish came before it was loaded.
     Closed,
     /// Something that the user should know.
     Told(String),
     /// Something that happened to a reply.
-    Reply { conversation: ConversationId, reply: MessageId, step: Step },
+    Reply {
+        conversation: ConversationId,
+        reply: MessageId,
+        step: Step,
+    },
 }
 
 /// What happens to a reply, in order. The last is `Ended` or `Failed`.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// It is known what the model will read.
-    Prompt { tokens: usize, seed: u64, forgotten: usize },
-    Reading { done: usize, total: usize, reused: usize },
+    Prompt {
+        tokens: usize,
+        seed: u64,
+        forgotten: usize,
+    },
+    Reading {
+        done: usize,
+        total: usize,
+        reused: usize,
+    },
     /// More text; `tokens` were written so far.
-    Text { answer: String, thinking: String, tokens: usize },
+    Text {
+        answer: String,
+        thinking: String,
+        tokens: usize,
+    },
     /// The device was lost; the model is being loaded again.
     Lost(String),
     Restored(Duration),

@@ -54,7 +54,7 @@ pub(super) fn open(
         last = device.info.id.to_string();
         loading.device.clone_from(&device.info.name);
         let loaded = load_on(&model, device, &options, |progress| {
-            loading.doing = progress.doing.to_owned();
+            progress.doing.clone_into(&mut loading.doing);
             (loading.done_bytes, loading.total_bytes) = (progress.done_bytes, progress.total_bytes);
             mailbox.post(News::Loading(loading.clone()));
             shared.is_wanted(wish)

@@ -74,7 +74,7 @@ impl Worker {
         while let Ok(order) = inbox.recv() {
             match order {
                 Order::Devices => self.tell_devices(),
-                Order::Open(order, wish) => self.open(order, wish),
+                Order::Open(order, wish) => self.open(&order, wish),
                 Order::Close(wish) => {
                     self.let_go();
                     self.seen = wish;
@@ -127,7 +127,7 @@ impl Worker {
         self.opened = None;
     }
 
-    fn open(&mut self, order: OpenOrder, wish: u64) {
+    fn open(&mut self, order: &OpenOrder, wish: u64) {
         self.seen = wish;
         if !self.shared.is_wanted(wish) {
             return;
@@ -135,7 +135,7 @@ impl Worker {
         let before = self.opened.as_ref().map(|opened| opened.facts.order.clone());
         // First, for its memory is what the next one needs.
         self.let_go();
-        let Err(error) = self.load(&order, wish) else { return };
+        let Err(error) = self.load(order, wish) else { return };
         if is_cancelled(&error) || !self.shared.is_wanted(wish) {
             self.mailbox.post(News::Closed);
             return;
@@ -144,7 +144,7 @@ impl Worker {
         self.mailbox.post(News::NotOpened { folder, device, reason: failure::message(&error) });
         self.tell_devices();
         // What worked before is better than nothing.
-        if let Some(before) = before.filter(|before| *before != order)
+        if let Some(before) = before.filter(|before| before != order)
             && let Err(error) = self.load(&before, wish)
             && !is_cancelled(&error)
         {
@@ -298,7 +298,8 @@ impl Worker {
             let order = OpenOrder { device: "cpu".to_owned(), ..opened.facts.order.clone() };
             self.troubles.retain(|(name, _)| *name != here);
             self.troubles.push((here.clone(), reason.clone()));
-            self.mailbox.post(News::Told(format!("{here} is given up: {reason}. The reply goes on on the CPU.")));
+            self.mailbox
+                .post(News::Told(format!("{here} is given up: {reason}. The reply goes on on the CPU.")));
             let wish = self.shared.wish.load(Ordering::Relaxed);
             self.let_go();
             if let Err(error) = self.load(&order, wish) {

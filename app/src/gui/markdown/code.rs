@@ -159,8 +159,8 @@ const LUA: Grammar = Grammar {
 fn grammar(language: &str) -> Option<&'static Grammar> {
     Some(match language.to_ascii_lowercase().as_str() {
         "rust" | "rs" => &RUST,
-        "c" | "cpp" | "c++" | "h" | "hpp" | "java" | "csharp" | "cs" | "c#" | "kotlin" | "kt" | "swift" | "dart"
-        | "scala" | "php" | "cuda" | "wgsl" | "glsl" | "hlsl" => &C,
+        "c" | "cpp" | "c++" | "h" | "hpp" | "java" | "csharp" | "cs" | "c#" | "kotlin" | "kt" | "swift"
+        | "dart" | "scala" | "php" | "cuda" | "wgsl" | "glsl" | "hlsl" => &C,
         "go" | "golang" => &GO,
         "javascript" | "js" | "jsx" | "typescript" | "ts" | "tsx" => &JAVASCRIPT,
         "python" | "py" | "ruby" | "rb" => &PYTHON,
@@ -363,7 +363,8 @@ mod tests {
     #[test]
     fn nothing_is_lost_whatever_is_written() {
         let odd = "\"unclosed\n'字 `x` é /* */ /*/ ''' \\ 1.5e3_a <b/> -- # $";
-        for language in ["rust", "c", "go", "js", "py", "sh", "sql", "toml", "json", "html", "css", "lua", ""] {
+        for language in ["rust", "c", "go", "js", "py", "sh", "sql", "toml", "json", "html", "css", "lua", ""]
+        {
             let mut whole = String::new();
             words(language, odd, Carry::Nothing, |word, _| whole.push_str(word));
             assert_eq!(whole, odd, "{language}");

@@ -5,7 +5,7 @@ use egui::{Rect, Ui, pos2};
 use super::code::{self, Carry};
 use super::layout::{self, Laid, Voice};
 use super::leaf::{Kind, Leaf};
-use super::parse::{Last, parse};
+use super::parse::{Last, parse, plain};
 use super::show;
 use crate::gui::theme::Tokens;
 
@@ -23,8 +23,7 @@ pub(crate) struct Epoch {
 impl Epoch {
     /// Looks whether what was laid out before is still good; once per frame.
     pub(crate) fn look(&mut self, ui: &Ui) {
-        let (fill, fonts) =
-            ui.fonts(|fonts| (fonts.font_atlas_fill_ratio(), fonts.discovered_fonts().len()));
+        let (fill, fonts) = ui.fonts(|fonts| (fonts.font_atlas_fill_ratio(), fonts.discovered_fonts().len()));
         let (dark, scale) = (ui.visuals().dark_mode, ui.pixels_per_point());
         #[allow(clippy::float_cmp, reason = "the very same scale, not one near it")]
         let same = fill >= self.fill && fonts == self.fonts && dark == self.dark && scale == self.scale;
@@ -78,13 +77,29 @@ impl Document {
         let parsed = parse(tail, from.number);
         self.bytes = text.len();
         if let Some(last) = parsed.last {
-            self.last = Some(Last {
-                byte: from.byte + last.byte,
-                leaf: from.leaf + last.leaf,
-                number: last.number,
-            });
+            self.last =
+                Some(Last { byte: from.byte + last.byte, leaf: from.leaf + last.leaf, number: last.number });
         }
         self.replace(from.leaf, parsed.leaves);
+    }
+
+    /// Takes a text in that is no Markdown: what people type is shown as they typed it.
+    pub(crate) fn update_plain(&mut self, text: &str) {
+        if text.len() != self.bytes {
+            *self = Self { bytes: text.len(), ..Self::default() };
+            self.replace(0, plain(text));
+        }
+    }
+
+    /// As wide as its longest line, for texts of a few lines.
+    pub(crate) fn natural_width(&self, ui: &Ui, voice: Voice) -> f32 {
+        let tokens = Tokens::in_ui(ui);
+        let wide = |leaf: &Leaf| match layout::lay(ui, tokens, leaf, f32::INFINITY, voice).0 {
+            Laid::Text(text) => text.galley.size().x,
+            _ => f32::INFINITY,
+        };
+        // A long text is as wide as there is room.
+        if self.bytes > 400 { f32::INFINITY } else { self.leaves.iter().map(wide).fold(0.0, f32::max) }
     }
 
     /// Puts leaves in the place of those from `start` on. Those that are as they were keep their layout.
@@ -132,15 +147,6 @@ impl Document {
             bottom = place.top + place.height;
         }
         self.height = bottom;
-    }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.leaves.is_empty()
-    }
-
-    /// Its height as far as known.
-    pub(crate) const fn height(&self) -> f32 {
-        self.height
     }
 
     /// Lays out what lies between two heights, and what was never measured there; says how high the whole is.

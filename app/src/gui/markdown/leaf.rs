@@ -19,7 +19,10 @@ pub(super) struct Leaf {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     /// Running text; a heading where the level is not 0.
-    Text { level: u8, spans: Vec<Span> },
+    Text {
+        level: u8,
+        spans: Vec<Span>,
+    },
     Code(Code),
     Table(Table),
     Rule,

@@ -40,6 +40,16 @@ pub(super) fn parse(text: &str, number: Option<u64>) -> Parsed {
     Parsed { leaves: builder.leaves, last: builder.last }
 }
 
+/// A text as it is, in pieces where it is long.
+pub(super) fn plain(text: &str) -> Vec<Leaf> {
+    let whole = vec![Span { text: text.to_owned(), ..Span::default() }];
+    let leaf = |(index, spans): (usize, Vec<Span>)| {
+        let kind = Kind::Text { level: 0, spans };
+        Leaf { kind, indent: 0, quotes: 0, marker: None, close: index > 0 }
+    };
+    pieces(whole).into_iter().enumerate().map(leaf).collect()
+}
+
 #[derive(Default)]
 struct Builder {
     leaves: Vec<Leaf>,
@@ -124,9 +134,11 @@ impl Builder {
             Tag::CodeBlock(kind) => {
                 self.flush();
                 let language = match kind {
-                    CodeBlockKind::Fenced(info) => {
-                        info.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or_default().to_owned()
-                    }
+                    CodeBlockKind::Fenced(info) => info
+                        .split(|c: char| c.is_whitespace() || c == ',')
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
                     CodeBlockKind::Indented => String::new(),
                 };
                 self.code = Some((language, String::new()));

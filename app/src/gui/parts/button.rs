@@ -16,21 +16,11 @@ pub(crate) struct IconButton<'a> {
     enabled: bool,
     chosen: bool,
     filled: bool,
-    color: Option<Color32>,
 }
 
 impl<'a> IconButton<'a> {
     pub(crate) const fn new(icon: Icon, name: &'a str) -> Self {
-        Self {
-            icon,
-            name,
-            shortcut: None,
-            size: 28.0,
-            enabled: true,
-            chosen: false,
-            filled: false,
-            color: None,
-        }
+        Self { icon, name, shortcut: None, size: 28.0, enabled: true, chosen: false, filled: false }
     }
 
     /// The keys that do the same, which the tip shows.
@@ -58,11 +48,6 @@ impl<'a> IconButton<'a> {
     /// On a disc of ember: the one thing to press.
     pub(crate) const fn filled(mut self) -> Self {
         self.filled = true;
-        self
-    }
-
-    pub(crate) const fn color(mut self, color: Color32) -> Self {
-        self.color = Some(color);
         self
     }
 
@@ -95,7 +80,6 @@ impl<'a> IconButton<'a> {
             (false, true) if self.chosen => (tokens.ember_soft, tokens.ember),
             (false, true) => (Color32::TRANSPARENT, tokens.text_muted),
         };
-        let ink = self.color.filter(|_| self.enabled).unwrap_or(ink);
         let corner = if self.filled { (self.size / 2.0) as u8 } else { radius::SMALL };
         ui.painter().rect_filled(rect, corner, fill);
         if response.has_focus() {

@@ -64,7 +64,8 @@ fn visuals(tokens: &Tokens) -> Visuals {
         slider_trailing_fill: true,
         ..base
     };
-    visuals.selection.bg_fill = if tokens.dark { tokens.ember_soft } else { Color32::from_rgb(246, 212, 182) };
+    visuals.selection.bg_fill =
+        if tokens.dark { tokens.ember_soft } else { Color32::from_rgb(246, 212, 182) };
     visuals.selection.stroke = Stroke::new(1.0, tokens.ember);
     visuals.text_cursor.stroke = Stroke::new(1.8, tokens.ember);
     let widgets = &mut visuals.widgets;

@@ -25,8 +25,7 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
         Command::Edit(message) => {
             let message = message.or(app.state.last_question().map(|message| message.id));
             let text = message.and_then(|id| app.state.chats.current.message(id)).map(|m| m.text.clone());
-            app.state.editing =
-                message.zip(text).map(|(message, text)| Editing { message, text });
+            app.state.editing = message.zip(text).map(|(message, text)| Editing { message, text });
             Ok(())
         }
         Command::SendEdit => send_edit(app),
@@ -78,8 +77,7 @@ fn presets(app: &mut App, command: Command) {
         }
         Command::SavePreset(name) => {
             let head = app.state.chats.current.head();
-            let preset =
-                Preset { name, system: head.system.clone(), sampling: head.sampling.clone() };
+            let preset = Preset { name, system: head.system.clone(), sampling: head.sampling.clone() };
             app.store.save_preset(preset.clone());
             app.state.toasts.done(t.preset_saved(&preset.name), None);
             app.state.presets.retain(|known| known.name != preset.name);
@@ -150,9 +148,7 @@ pub(super) fn begun(state: &State) -> Statistics {
             cache: facts.cache.clone(),
             ..Statistics::default()
         },
-        ModelState::Loading(loading) => {
-            Statistics { model: loading.model.clone(), ..Statistics::default() }
-        }
+        ModelState::Loading(loading) => Statistics { model: loading.model.clone(), ..Statistics::default() },
         ModelState::None => Statistics::default(),
     }
 }

@@ -70,7 +70,7 @@ pub(in super::super) fn take_picked(app: &mut App) {
 /// Takes what was dropped on the window: folders are models, files are exported conversations.
 pub(in super::super) fn take_dropped(app: &mut App, ctx: &egui::Context) {
     let dropped = ctx.input(|input| input.raw.dropped_files.clone());
-    for path in dropped.into_iter().filter_map(|file| file.path) {
+    for path in dropped.into_iter().map(|file| file.path().to_owned()) {
         match kind(&path) {
             Some(folder) => carry_out(app, Command::OpenModel(folder), ctx),
             None => app.store.import(path),

@@ -18,6 +18,21 @@ pub(super) fn apply(app: &mut App, command: Command) {
             enter(&mut app.state, fresh);
         }
         Command::OpenChat(id) => open(app, id),
+        Command::OpenMessage(id, message) => {
+            app.state.chats.goal = Some(message);
+            open(app, id);
+            if app.state.chats.current.id() == id {
+                go_to_goal(&mut app.state);
+            }
+        }
+        Command::Find => {
+            let query = app.state.chats.search.trim();
+            if query.is_empty() {
+                app.state.chats.hits = None;
+            } else {
+                app.store.search(query);
+            }
+        }
         Command::StepChat(direction) => step(app, direction),
         Command::Rename(chat) => {
             let chat = chat.unwrap_or(app.state.chats.current.id());
@@ -54,6 +69,16 @@ pub(super) fn enter(state: &mut State, conversation: Conversation) {
     state.view = View::Chat;
     state.focus = Some(Field::Composer);
     state.chat_view.begin(state.chats.current.id());
+    go_to_goal(state);
+}
+
+/// Shows the message that was looked for, in whichever version it is.
+fn go_to_goal(state: &mut State) {
+    if let Some(message) = state.chats.goal.take()
+        && state.chats.current.show(message).is_ok()
+    {
+        state.chat_view.go_to(message);
+    }
 }
 
 fn open(app: &mut App, id: ConversationId) {

@@ -31,6 +31,8 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
     match command {
         Command::NewChat
         | Command::OpenChat(_)
+        | Command::OpenMessage(..)
+        | Command::Find
         | Command::StepChat(_)
         | Command::Rename(_)
         | Command::SetTitle(..)
@@ -91,6 +93,7 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
             state.settings.zoom = wanted.clamp(*ZOOM_RANGE.start(), *ZOOM_RANGE.end());
             ctx.set_zoom_factor(state.settings.zoom);
         }
+        Command::Say(words) => state.toasts.done(words, None),
         Command::CloseToast(id) => state.toasts.close(id),
         Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
     }

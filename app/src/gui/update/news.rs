@@ -129,7 +129,7 @@ pub(in super::super) fn take_events(app: &mut App) {
                 state.chats.coming = None;
             }
             StoreEvent::Found { query, hits } => {
-                if query == state.chats.search {
+                if query == state.chats.search.trim() {
                     state.chats.hits = Some(hits);
                 }
             }
