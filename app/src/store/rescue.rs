@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::write::{Write, apply};
 use super::{Notice, WhyNotKept, open, rows};
+use crate::conversation::Conversation;
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ fn take_over(from: &Path, to: &Connection) -> rusqlite::Result<(usize, usize)> {
     for id in rows::ids(&from)? {
         let taken = rows::conversation(&from, id).and_then(|conversation| {
             let step = to.unchecked_transaction()?;
-            for change in conversation.iter().flat_map(|conversation| conversation.all_changes()) {
+            for change in conversation.iter().flat_map(Conversation::all_changes) {
                 apply(&step, &Write::Change(change))?;
             }
             step.commit()
