@@ -25,6 +25,11 @@ pub(super) enum Fault {
 
 /// What an error means.
 pub(super) fn fault(error: &rusqlite::Error) -> Fault {
+    // The file that all who use a database share could not be made as large as it has to be.
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
+        return Fault::DiskFull;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Fault::Damaged,
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Fault::ReadOnly,
