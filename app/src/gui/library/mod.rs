@@ -27,6 +27,8 @@ pub(crate) type Reckoned = Result<Outlook, String>;
 /// The state of the page of models.
 #[derive(Default)]
 pub(crate) struct Library {
+    /// The model that comes with the program, where it lies; it comes first.
+    pub(crate) built_in: Option<PathBuf>,
     /// None until somebody has looked.
     pub(crate) models: Option<Vec<LocalModel>>,
     /// Why some could not be looked for.
@@ -98,7 +100,7 @@ impl Library {
 
     /// Looks through the cache of downloads and through folders.
     pub(crate) fn look(&mut self, ctx: &egui::Context, folders: Vec<PathBuf>) {
-        let hub = self.hub();
+        let (hub, built_in) = (self.hub(), self.built_in.clone());
         let started = Job::start(ctx, "library", move |reporter| {
             let mut faults = vec![];
             let mut models: Vec<LocalModel> = vec![];
@@ -110,7 +112,7 @@ impl Library {
                 Err(error) => faults.push(error.to_string()),
             }
             // One by one: a folder that is gone says nothing of the others.
-            for folder in folders {
+            for folder in built_in.iter().cloned().chain(folders) {
                 match list_in(Path::new(""), std::slice::from_ref(&folder)) {
                     Ok(found) if found.is_empty() => {
                         faults.push(format!("{}: there is no model in it", folder.display()));
@@ -119,7 +121,11 @@ impl Library {
                     Err(error) => faults.push(error.to_string()),
                 }
             }
-            models.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+            let place = |model: &LocalModel| {
+                let after = built_in.as_deref() != Some(model.path.as_path());
+                (after, model.name.clone(), model.path.clone())
+            };
+            models.sort_by_cached_key(place);
             models.dedup_by(|a, b| a.path == b.path);
             reporter.tell((models, faults));
         });

@@ -33,7 +33,7 @@ pub(super) fn show(ui: &mut Ui, state: &mut State, model: &LocalModel, is_open: 
         if is_open {
             ui.label(RichText::new(t.model_open()).size(text::SMALL).color(tokens.good));
         }
-        if state.model.is_built_in(&model.path) {
+        if state.library.built_in.as_deref() == Some(model.path.as_path()) {
             ui.label(RichText::new(t.model_built_in()).size(text::SMALL).color(tokens.ember));
         }
     });
