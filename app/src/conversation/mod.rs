@@ -11,7 +11,7 @@ mod id;
 mod message;
 mod sampling;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod title;
 mod tree;
 
@@ -305,7 +305,7 @@ impl Conversation {
 
     /// Gives the conversation a title; an empty one lets it follow from the first message again.
     pub(crate) fn rename(&mut self, title: &str) {
-        self.head.title = title.trim().to_owned();
+        title.trim().clone_into(&mut self.head.title);
         self.head.title_given = !self.head.title.is_empty();
         self.note_head();
     }

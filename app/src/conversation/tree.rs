@@ -112,15 +112,13 @@ impl Tree {
 
     /// Adds a message behind its parent, which is there, and chooses it.
     pub(super) fn add(&mut self, message: Message) {
-        self.insert(message.clone());
-        self.chosen.insert(message.parent, message.id);
-        // All that is written comes at the end of the path or beside something on it.
-        let kept = message.parent.and_then(|parent| self.path.iter().position(|id| *id == parent));
-        self.path.truncate(kept.map_or(0, |at| at + 1));
-        if kept.is_some() || message.parent.is_none() {
-            self.path.push(message.id);
-        }
-        if self.path.last() != Some(&message.id) {
+        let (id, parent) = (message.id, message.parent);
+        self.insert(message);
+        self.chosen.insert(parent, id);
+        // What is written comes at the end of the path, mostly.
+        if self.path.last().copied() == parent {
+            self.path.push(id);
+        } else {
             self.find_path();
         }
     }

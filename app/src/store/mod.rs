@@ -19,6 +19,8 @@ mod rescue;
 mod rows;
 mod schema;
 mod search;
+#[cfg(test)]
+mod tests;
 mod worker;
 mod write;
 

@@ -138,9 +138,9 @@ pub(super) fn writable(file: &Path) -> rusqlite::Result<Connection> {
     // Whether anything can be written is better known now than when there is something to lose.
     database.execute_batch("BEGIN IMMEDIATE; UPDATE settings SET value = value; COMMIT")?;
     // A database that lacks what its version promises is no better than a damaged one.
-    rows::heads(&database).map_err(|error| match error {
-        rusqlite::Error::SqlInputError { msg, .. } => failure_saying(rusqlite::ffi::SQLITE_CORRUPT, msg),
-        other => other,
+    rows::heads(&database).map_err(|error| match fault(&error) {
+        Fault::Ours => failure_saying(rusqlite::ffi::SQLITE_CORRUPT, error.to_string()),
+        _ => error,
     })?;
     Ok(database)
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::write::{Write, apply};
 use super::{Notice, WhyNotKept, open, rows};
+use crate::conversation::Conversation;
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,11 @@ pub(super) enum Fault {
 
 /// What an error means.
 pub(super) fn fault(error: &rusqlite::Error) -> Fault {
+    // The file that all who use a database share could not be made as large as it has to be.
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
+        return Fault::DiskFull;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Fault::Damaged,
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Fault::ReadOnly,
@@ -74,7 +80,7 @@ fn take_over(from: &Path, to: &Connection) -> rusqlite::Result<(usize, usize)> {
     for id in rows::ids(&from)? {
         let taken = rows::conversation(&from, id).and_then(|conversation| {
             let step = to.unchecked_transaction()?;
-            for change in conversation.iter().flat_map(|conversation| conversation.all_changes()) {
+            for change in conversation.iter().flat_map(Conversation::all_changes) {
                 apply(&step, &Write::Change(change))?;
             }
             step.commit()

@@ -111,7 +111,7 @@ pub(super) fn find(database: &Connection, wanted: &str) -> Result<Vec<Hit>> {
     }
     let (snippet, matches, order) = if phrases.is_empty() {
         // Signs alone: all texts are looked through.
-        ("body", "?1 = ''", "rowid DESC")
+        ("body", "?1 = ''", "search.rowid DESC")
     } else {
         ("snippet(search, 0, char(2), char(3), '…', 24)", "search MATCH ?1", "rank")
     };
