@@ -25,7 +25,6 @@ pub(crate) use outlook::{Cell, FormatOutlook, Held, Outlook, Subject, Terms, is_
 pub(crate) type Reckoned = Result<Outlook, String>;
 
 /// The state of the page of models.
-#[derive(Default)]
 pub(crate) struct Library {
     /// The model that comes with the program, where it lies; it comes first.
     pub(crate) built_in: Option<PathBuf>,
@@ -56,6 +55,32 @@ pub(crate) struct Library {
     /// What is being reckoned, or was.
     asked: Option<(Vec<Subject>, Terms)>,
     measuring: Option<Job<(String, Result<f64, String>)>>,
+}
+
+impl Default for Library {
+    fn default() -> Self {
+        Self {
+            built_in: None,
+            models: None,
+            faults: vec![],
+            chosen: None,
+            weights: WeightChoice::Auto,
+            cache: CacheFormat::F16,
+            context: None,
+            device: None,
+            offer: None,
+            download: None,
+            typed: String::new(),
+            typed_fault: None,
+            unmeasured: BTreeMap::new(),
+            hub: None,
+            outlooks: vec![],
+            scan: None,
+            reckoning: None,
+            asked: None,
+            measuring: None,
+        }
+    }
 }
 
 /// A model of the hub that was asked for.

@@ -138,7 +138,7 @@ fn choices(ui: &mut Ui, state: &mut State, subject: &Subject, page: &Page<'_>) {
         ui.label(t.cache());
         let note = |cache: CacheFormat| match cache {
             CacheFormat::Int8 => format!("{cache}: {}", t.cache_int8_note()),
-            _ => format!("{cache}: {}", t.cache_f16_note()),
+            CacheFormat::F16 => format!("{cache}: {}", t.cache_f16_note()),
         };
         let combo = ComboBox::from_id_salt("library cache").selected_text(note(library.cache));
         let shown = combo.show_ui(ui, |ui| {

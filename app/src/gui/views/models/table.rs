@@ -117,7 +117,7 @@ fn explained(t: Language, format: &FormatOutlook) -> String {
     let words = match format.choice {
         WeightChoice::Stored | WeightChoice::Auto => t.format_exact(),
         WeightChoice::Format(WeightFormat::Int8(_)) => t.format_int8(),
-        WeightChoice::Format(WeightFormat::W8A8) => t.format_w8a8(),
+        WeightChoice::Format(WeightFormat::W8a8(_)) => t.format_w8a8(),
         WeightChoice::Format(WeightFormat::Int4(_) | WeightFormat::Nf4) => t.format_four_bits(),
         WeightChoice::Format(_) => t.format_exact(),
     };
