@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 use super::desk::OpenOrder;
+use super::library::LibraryCommand;
 use super::parts::Icon;
 use super::state::State;
 use super::theme::ThemeChoice;
@@ -69,24 +70,12 @@ pub(crate) enum Command {
     TryAgain,
     LookForDevices,
 
-    LookForModels,
-    /// Takes what was typed: a folder is looked into, a name is asked for at the hub.
-    AddModel(String),
-    /// Asks for a folder, and looks into it.
+    /// Something of the pages of models and devices.
+    Library(LibraryCommand),
+    /// Asks for a folder, and looks for models in it.
     ChooseLibraryFolder,
-    /// Looks into it no more.
-    ForgetFolder(PathBuf),
     /// Opens a model with choices of its own, which are those of the next time too.
     Load(Box<OpenOrder>),
-    /// Downloads a model, or the rest of one.
-    Download(String),
-    StopDownload,
-    /// Measures how fast devices read their memory.
-    MeasureDevices,
-    /// Checks the kernels of a device anew.
-    CheckDevice(String),
-    StopCheck,
-    ForgetVerdicts,
 
     Show(View),
     Palette,
@@ -163,11 +152,11 @@ impl Menu {
                 C::TryAgain,
                 C::CloseModel,
                 C::ChooseLibraryFolder,
-                C::LookForModels,
+                C::Library(LibraryCommand::Look),
                 C::LookForDevices,
-                C::MeasureDevices,
-                C::ForgetVerdicts,
-                C::StopDownload,
+                C::Library(LibraryCommand::Measure),
+                C::Library(LibraryCommand::ForgetVerdicts),
+                C::Library(LibraryCommand::StopDownload),
             ],
             Self::View => {
                 let mut list: Vec<_> = View::ALL.into_iter().map(C::Show).collect();
@@ -218,11 +207,8 @@ impl Command {
             Self::TryAgain => t.load_again().to_owned(),
             Self::UseDevice(name) => t.use_device(name),
             Self::LookForDevices => t.look_for_devices().to_owned(),
-            Self::LookForModels => t.look_for_models().to_owned(),
+            Self::Library(command) => command.name(t).to_owned(),
             Self::ChooseLibraryFolder => t.choose_library_folder().to_owned(),
-            Self::MeasureDevices => t.measure_devices().to_owned(),
-            Self::ForgetVerdicts => t.forget_verdicts().to_owned(),
-            Self::StopDownload => t.download_stop().to_owned(),
             Self::Show(view) => t.show_view(view.name(t)),
             Self::Palette => t.palette().to_owned(),
             Self::ToggleSidebar => t.toggle_sidebar().to_owned(),
@@ -248,12 +234,7 @@ impl Command {
             | Self::SavePreset(_)
             | Self::DeletePreset(_)
             | Self::OpenModel(_)
-            | Self::AddModel(_)
-            | Self::ForgetFolder(_)
             | Self::Load(_)
-            | Self::Download(_)
-            | Self::CheckDevice(_)
-            | Self::StopCheck
             | Self::UseFormats { .. }
             | Self::SetEnterSends(_)
             | Self::CloseToast(_) => String::new(),
@@ -276,8 +257,7 @@ impl Command {
             Self::Undo => Icon::Undo,
             Self::FocusComposer | Self::OpenChat(_) => Icon::Chat,
             Self::ChooseModel | Self::ChooseLibraryFolder => Icon::Folder,
-            Self::LookForModels => Icon::Box,
-            Self::Download(_) => Icon::Download,
+            Self::Library(_) => Icon::Box,
             Self::CloseModel => Icon::Close,
             Self::UseDevice(_) | Self::LookForDevices => Icon::Chip,
             Self::Show(view) => view.icon(),
@@ -349,10 +329,7 @@ impl Command {
             Self::Undo => !state.undo.is_empty(),
             Self::CloseModel => !state.model.is_none(),
             Self::TryAgain => state.trouble.is_some(),
-            Self::StopDownload => {
-                state.library.download.as_ref().is_some_and(|download| download.end.is_none())
-            }
-            Self::MeasureDevices => !state.devices.is_empty() && !state.library.is_measuring(),
+            Self::Library(command) => command.is_possible(state),
             Self::UseDevice(name) => *name != state.settings.device,
             Self::SetTheme(theme) => *theme != state.settings.theme,
             Self::SetLanguage(language) => *language != state.settings.language(),

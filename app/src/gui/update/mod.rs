@@ -62,15 +62,7 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
         | Command::Load(_)
         | Command::TryAgain
         | Command::LookForDevices => model::apply(app, command),
-        Command::LookForModels
-        | Command::AddModel(_)
-        | Command::ForgetFolder(_)
-        | Command::Download(_)
-        | Command::StopDownload
-        | Command::MeasureDevices
-        | Command::CheckDevice(_)
-        | Command::StopCheck
-        | Command::ForgetVerdicts => library::apply(app, command, ctx),
+        Command::Library(command) => library::apply(app, command, ctx),
         Command::ChooseModel | Command::ChooseLibraryFolder | Command::Export(_) | Command::Import => {
             files::apply(app, &command, ctx);
         }
