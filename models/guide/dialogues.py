@@ -32,12 +32,33 @@ def too_near(question):
     return any(len(words & held) > 0.6 * len(words | held) for held in HELD_OUT)
 
 
+# What else people say for a word; each may be changed wherever it stands in a question on Inglenook.
+_SWAPS = [(before, after.split("|")) for before, after in {
+    "how do I": "how can I|how would I|how does one|what is the way to|how am I supposed to|how to|what must I do to",
+    "what is": "what exactly is|what's|what on earth is|whats|what might be", "what does": "what exactly does|what on earth does|what would",
+    "why is": "for what reason is|why on earth is", "why does": "for what reason does|why on earth does", "GPU": "graphics card|video card|graphics chip|gpu",
+    "slow": "sluggish|terribly slow|quite slow", "fast": "quick|speedy|rapid", "crashes": "dies|breaks down|gives up|goes down", "crashed": "died|broke down|gave up|went down",
+    "my chats": "my talks|my dialogues|our talks", "memory": "RAM|room", "conversation": "chat|dialogue|talk", "send": "transmit|pass|give", "computer": "machine|PC|notebook",
+    "laptop": "notebook|computer", "the answer": "the reply|the response", "an answer": "a reply|a response", "reply": "response|answer", "program": "app|tool|software",
+    "explain": "tell me|describe|clarify", "show": "display|tell me", "download": "fetch|get|grab", "choose": "pick|select", "use": "run|work with", "big": "large|huge|heavy",
+    "small": "little|tiny|light", "model": "LLM|language model", "different": "unlike|not equal", "faster": "quicker|speedier", "lost": "gone|dead|unavailable",
+    "stored": "put|archived|held", "safe": "secure|protected", "need": "require|want", "fit": "go|squeeze in", "bad": "poor|worse", "good": "fine|decent",
+}.items()]
+
+
+def _swapped(rng, text):
+    for before, after in _SWAPS:
+        if rng.random() < 0.15:
+            text = re.sub(rf"\b{before}\b", rng.choice(after), text, count=1)
+    return text
+
+
 def fact_pair(rng, name=None):
     name = name or rng.choice(list(FACTS))
     questions, answers = FACTS[name]
     # Lines with more wordings are asked more often.
     weights = [1 + line.count("|") for line in questions]
-    return as_typed(rng, say(rng, rng.choices(questions, weights)[0])), say(rng, rng.choice(answers)), name
+    return as_typed(rng, _swapped(rng, say(rng, rng.choices(questions, weights)[0]))), say(rng, rng.choice(answers)), name
 
 
 def talk_pair(rng):

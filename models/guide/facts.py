@@ -679,8 +679,21 @@ fact("palette", """
 how do I (find|reach) (a command|commands|all commands|a menu item) (by keyboard|)?
 (shortcuts|keyboard|palette)?
 """, """
-Everything in the app can be done from the keyboard. The command palette lists all commands with their shortcuts: open it, type a part of the name and press Enter.
-There is a command palette with every command of the app and its shortcut. Open it, type a few letters, press Enter.
+Ctrl+K (Cmd+K on a Mac) opens the command palette: it finds every command, device and conversation. Type a few letters and press Enter; shortcuts are shown beside the commands.
+The palette opens with Ctrl+K, or Cmd+K on a Mac. It lists all commands of the app with their shortcuts, so everything can be done from the keyboard.
+""")
+
+fact("window", """
+how (do|can) I (open|start|show|get) (the window|the app|the desktop app|the graphical interface|the GUI)?
+(is there|does it have) (a window|a GUI|a graphical interface|an app|a desktop app)?
+(what does|what is) ingle gui (do|for|)?
+(what happens|what do I get) (if|when) I (type|start|run) (ingle|just ingle|ingle alone)?
+(no window opens|the window does not open|there is no window), (why|what now)?
+(can I|how do I) use it without a (window|display|screen)?
+(window|gui|app)?
+""", """
+Type ingle and the window opens; ingle gui insists on it. Where there is no display, ingle starts a conversation in the terminal and says so.
+Just ingle opens the desktop app. Without a display you get a conversation in the terminal instead, which is also what ingle chat gives you.
 """)
 
 fact("app_look", """
@@ -785,7 +798,7 @@ how (do|can) I use (the terminal|the command line|ingle in the terminal|ingle)?
 (commands|command line|cli)?
 (give me|show me) an overview of the commands
 """, """
-ingle alone starts a conversation. The commands: chat and run for talking, models for downloads, devices, bench, selftest, profile, compare, estimate, quality, quantize and perplexity. ingle --help shows them all.
+ingle alone opens the window, or a conversation where there is no display. The commands: chat and run for talking, models for downloads, devices, bench, selftest, profile, compare, estimate, quality, quantize and perplexity. ingle --help shows them all.
 In the terminal: ingle chat, ingle run, ingle models pull, ingle devices, ingle bench, ingle compare, ingle profile, ingle estimate, ingle quality, ingle quantize, ingle selftest. Each has --help.
 """)
 

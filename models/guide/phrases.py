@@ -30,6 +30,8 @@ def a(thing):
 _BEFORE = [
     "hey, ", "hi, ", "hello, ", "ok, ", "so, ", "quick question: ", "sorry, ", "one more thing: ", "please, ", "hm, ",
     "i wonder, ", "question: ", "just curious, ", "and ", "but ", "by the way, ", "excuse me, ", "well, ",
+    "tell me, ", "do you know: ", "i want to know: ", "could you explain: ", "any idea: ", "my question is: ", "i was wondering, ", "let me ask: ", "explain to me: ",
+    "now, ", "hmm, ", "oh, ", "right, ", "be honest: ", "in plain words, ", "for a beginner: ", "seriously, ", "remind me, ", "say, ",
 ]
 _AFTER = [" please", " thanks", " thank you", " exactly", " really", " in short", " in simple words", " here", " in Inglenook", " then"]
 

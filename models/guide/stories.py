@@ -222,13 +222,25 @@ _ASK = [
     ("do you know a (story|tale|fairy tale)", ""),
     ("a (short|nice|new|funny|sad|calm|little) story", ""),
     ("(I want|I would like) to hear a (story|tale)", ""),
+    ("(spin|weave|improvise|compose|narrate) (me|us|) a (yarn|tale|story)", ""),
+    ("story time: something", ""),
+    ("(I am in the mood for|I could use|I feel like|we need|we want) a (story|tale|bedtime story)", ""),
+    ("(have you|have you got|is there|got) (a story|any story|a good story|something)", ""),
+    ("(the kids|my children|we all|the little ones) want a story", ""),
+    ("(let me|let us) (hear|listen to|read) (something|a story|one)", ""),
+    ("(something|one|a few lines|a small adventure|an adventure|a little tale)", ""),
+    ("(it is|it's) (late|bedtime|raining|cold outside), (so|) (a story|tell something|something)", ""),
+    ("(read|tell) (something|one)", ""),
 ]
 _WITH_HERO = [
     " about {a_hero}", " of {a_hero}", " with {a_hero}", " in which {a_hero} appears", " where the hero is {a_hero}", " on {a_hero}",
+    ", {a_hero} should be in it", " starring {a_hero}", " featuring {a_hero}", ": {a_hero}", " that has {a_hero} in it", " for somebody who likes {a_hero}",
 ]
 _WITH_BOTH = [
     " about {a_hero} and {a_friend}", " of {a_hero} and {a_friend}", " with {a_hero} and {a_friend}", " about two friends, {a_hero} and {a_friend}",
     " about how {a_hero} met {a_friend}", " about {a_hero} who meets {a_friend}", " in which {a_hero} and {a_friend} become friends",
+    " of {a_hero} that helps {a_friend}", ", {a_hero} and {a_friend} should be in it", " starring {a_hero} and {a_friend}", " on the day when {a_hero} met {a_friend}",
+    " where {a_hero} and {a_friend} quarrel", " with {a_friend} and {a_hero} in it",
 ]
 _WITH_THING = [
     " and {a_thing}", " who has {a_thing}", " who finds {a_thing}", " who loses {a_thing}", " with {a_thing}", " and {his} {thing}", ", and there should be {a_thing} in it",
@@ -238,7 +250,9 @@ _WITH_PLACE = [" {at_place}", ", {at_place}", " living {at_place}", ", and it sh
 _WITH_THEME = [" on {theme}", ", about {theme}", " that teaches {theme}", ", and it should be about {theme}", " and {theme}", ". The moral should be {theme}"]
 _WITH_WEATHER = [" in the {weather}", ", with {weather} in it", " lost in the {weather}", " and the {weather}"]
 _SHORT = ["{hero_kind}, {thing}, {place}", "story: {hero_kind} and {thing}", "{hero_kind} and {thing}", "story about {hero_kind}", "{a_hero} and {a_thing}, please", "story with {hero_kind} {at_place}",
-          "something with {a_hero} and {a_thing}", "something about {a_hero} {at_place}", "one with {a_hero}", "it should be about {a_hero} and {a_thing}", "make it about {a_hero}"]
+          "something with {a_hero} and {a_thing}", "something about {a_hero} {at_place}", "one with {a_hero}", "it should be about {a_hero} and {a_thing}", "make it about {a_hero}",
+          "what happened to {a_hero} {at_place}?", "how did {a_hero} get {a_thing}?", "{a_hero} finds {a_thing}, what happens then?", "(today|tonight) with {a_hero}", "(maybe|perhaps) {a_hero} and {a_thing}?",
+          "what about {a_hero} {at_place}?", "there should be {a_hero} and {a_thing} in it", "once more, with {a_hero}", "I like {a_hero} best, and {a_thing}"]
 _FOR_CHILD = ["my (son|daughter|child|niece|nephew|sister|brother) {name} (loves|likes) {kinds}, (tell|write) (him|her|them) a story", "a story for {name}, who (likes|loves) {kinds}",
               "{name} cannot sleep, tell a story about {a_kind}", "(tell|read) {name} a story about {a_kind}", "I am {name} and I like {kinds}. Tell me a story"]
 _BEGUN = ["(Once|Once upon a time) there was {a_hero}. (Go on|Continue|What happened)", "(continue|go on|finish the story): {Name_line}", "how does this story go on: {Name_line}",

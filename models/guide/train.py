@@ -1,6 +1,6 @@
 """Trains the model, for a given number of seconds.
 
-    python train.py --data FOLDER --out FOLDER --seconds 540 [--tiny] [--rows 128] [--makers 12]
+    python train.py --data FOLDER --out FOLDER --seconds 540 [--tiny] [--rows 64] [--makers 12]
 
 Old stories come from files that data.py wrote; dialogues are made while training runs, by processes of their own, each from
 seeds of its own, so that hardly one is seen twice. The rate of learning rises, stays, and falls to nothing at the end of
@@ -33,6 +33,7 @@ BLOCK = 32  # Rows that a maker of dialogues gives away at once.
 WARM_STEPS = 100
 FALL_FROM = 0.62  # Shares of the time.
 LAST_PART_FROM = 0.70
+BOOKS, BOOKS_LAST = 0.35, 0.08  # Shares of old stories in the rows, before and in the last part.
 
 
 def make_dialogues(index, count, data, length, block, results):
@@ -91,16 +92,16 @@ class Rows:
                 rows.extend(block[used: used + take])
                 self.kept[-1][1] += take
                 continue
+            results = self.queues[self.turn % len(self.queues)]
             try:
-                wait = 120 if len(self.kept) < 2 else 2
-                block = self.queues[self.turn % len(self.queues)].get(timeout=wait)
+                block = results.get(timeout=120) if len(self.kept) < 64 else results.get_nowait()
             except queue.Empty:
                 # Makers that are too slow cost variety, not the run.
                 self.missed += 1
                 block = self.kept[int(self.draw.integers(len(self.kept)))][0]
             self.turn += 1
             self.kept.append([block, 0])
-            self.kept = self.kept[-512:]
+            self.kept = self.kept[-1500:]
         return rows
 
     def batch(self, count, share_of_books):
@@ -151,7 +152,7 @@ def arguments_of():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=540)
     parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--rows", type=int, default=128, help="rows of a step")
+    parser.add_argument("--rows", type=int, default=64, help="rows of a step")
     parser.add_argument("--part", type=int, default=64, help="rows that are computed at once")
     parser.add_argument("--makers", type=int, default=12, help="processes that make dialogues")
     parser.add_argument("--rate", type=float, default=0.02, help="rate of learning of the matrices")
@@ -181,9 +182,8 @@ def main():
 
     log = (arguments.out / "log.jsonl").open("w")
     step, seen, skipped, half_saved, last_told = 0, 0, 0, False, -1e9
+    rows = source.batch(arguments.rows, BOOKS)
     while (share := (time.time() - START) / arguments.seconds) < 1:
-        last = share >= LAST_PART_FROM
-        rows = source.batch(arguments.rows, 0.1 if last else 0.4)
         rate = rate_at(step, share)
         for group in adam.param_groups:
             group["lr"] = 0.2 * arguments.rate * rate
@@ -195,6 +195,8 @@ def main():
                 part_loss = forward(inputs, targets) / len(parts)
             part_loss.backward()
             loss += part_loss.detach()
+        # The next rows are put together while the device computes.
+        rows = source.batch(arguments.rows, BOOKS_LAST if share >= LAST_PART_FROM else BOOKS)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         if math.isfinite(float(norm)) and math.isfinite(float(loss)):
             muon.step(arguments.rate * rate)
