@@ -37,6 +37,7 @@ pub(crate) struct Picked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Model,
+    Library,
     Export(store::ExportFormat),
     Import,
 }
@@ -78,8 +79,9 @@ impl App {
         let ctx = ui.ctx().clone();
         update::take_news(self);
         update::take_events(self);
-        update::take_picked(self);
+        update::take_picked(self, &ctx);
         update::take_dropped(self, &ctx);
+        update::take_library(self, &ctx);
         let pressed = Command::pressed(&ctx, &self.state);
         self.carry_out(pressed, &ctx);
         let mut commands = std::mem::take(&mut self.commands);

@@ -3,7 +3,9 @@
 //! The harness looks at every frame that settles: an input without an accessible name fails the test.
 
 mod chat;
+mod checks;
 mod devices;
+mod library;
 mod list;
 mod looks;
 mod speed;
@@ -156,9 +158,7 @@ impl Window {
 
     /// Waits for so much of the reply.
     pub(super) fn wait_for_text(&mut self, bytes: usize) {
-        self.wait("a reply grows", |state| {
-            state.last_reply().is_some_and(|reply| reply.text.len() >= bytes)
-        });
+        self.wait("a reply grows", |state| state.last_reply().is_some_and(|reply| reply.text.len() >= bytes));
     }
 
     pub(super) fn stop(&mut self) {

@@ -2,6 +2,7 @@
 
 mod chat;
 mod files;
+mod library;
 mod list;
 mod model;
 mod news;
@@ -9,6 +10,7 @@ mod news;
 use std::path::PathBuf;
 
 pub(super) use files::{take_dropped, take_picked};
+pub(super) use library::take_library;
 pub(super) use news::{take_events, take_news};
 
 use super::app::App;
@@ -57,9 +59,13 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
         | Command::CloseModel
         | Command::UseDevice(_)
         | Command::UseFormats { .. }
+        | Command::Load(_)
         | Command::TryAgain
         | Command::LookForDevices => model::apply(app, command),
-        Command::ChooseModel | Command::Export(_) | Command::Import => files::apply(app, &command, ctx),
+        Command::Library(command) => library::apply(app, command, ctx),
+        Command::ChooseModel | Command::ChooseLibraryFolder | Command::Export(_) | Command::Import => {
+            files::apply(app, &command, ctx);
+        }
         Command::Search => {
             state.settings.sidebar = true;
             state.focus = Some(Field::Search);

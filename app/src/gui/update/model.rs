@@ -26,6 +26,11 @@ pub(super) fn apply(app: &mut App, command: Command) {
             app.state.view = View::Chat;
             open(app, folder);
         }
+        Command::Load(order) => {
+            app.state.view = View::Chat;
+            app.state.settings.take(&order);
+            open(app, order.folder);
+        }
         Command::CloseModel => {
             app.state.settings.model = None;
             app.desk.close();

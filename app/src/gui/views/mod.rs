@@ -4,9 +4,11 @@
 
 mod chat;
 mod composer;
+mod devices;
 mod fold;
 mod message;
 mod model_menu;
+mod models;
 mod overlay;
 mod palette;
 mod sampling;
@@ -30,16 +32,20 @@ pub(crate) use sampling::SamplingView;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum View {
     Chat,
+    Models,
+    Devices,
     Settings,
 }
 
 impl View {
     /// In the order of the sidebar.
-    pub(crate) const ALL: [Self; 2] = [Self::Chat, Self::Settings];
+    pub(crate) const ALL: [Self; 4] = [Self::Chat, Self::Models, Self::Devices, Self::Settings];
 
     pub(crate) const fn name(self, t: Language) -> &'static str {
         match self {
             Self::Chat => t.view_chat(),
+            Self::Models => t.view_models(),
+            Self::Devices => t.view_devices(),
             Self::Settings => t.view_settings(),
         }
     }
@@ -47,6 +53,8 @@ impl View {
     pub(crate) const fn icon(self) -> Icon {
         match self {
             Self::Chat => Icon::Chat,
+            Self::Models => Icon::Box,
+            Self::Devices => Icon::Chip,
             Self::Settings => Icon::Gear,
         }
     }
@@ -55,6 +63,8 @@ impl View {
     pub(crate) const fn shortcut(self) -> KeyboardShortcut {
         let key = match self {
             Self::Chat => Key::Num1,
+            Self::Models => Key::Num2,
+            Self::Devices => Key::Num3,
             Self::Settings => Key::Comma,
         };
         KeyboardShortcut::new(Modifiers::COMMAND, key)
@@ -65,6 +75,8 @@ impl View {
 fn page(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
     match state.view {
         View::Chat => chat::show(ui, state, page),
+        View::Models => models::show(ui, state, page),
+        View::Devices => devices::show(ui, state, page),
         View::Settings => settings::show(ui, state, page),
     }
 }

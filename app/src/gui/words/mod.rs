@@ -5,6 +5,8 @@
 
 mod chat;
 mod common;
+mod devices;
+mod library;
 mod model;
 mod settings;
 
