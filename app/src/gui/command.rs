@@ -282,7 +282,8 @@ impl Command {
             Self::Stop => (Modifiers::NONE, Key::Escape),
             Self::Regenerate(None) => (Modifiers::COMMAND, Key::R),
             Self::Edit(None) => (Modifiers::COMMAND, Key::E),
-            Self::Copy(None) => (WITH_SHIFT, Key::C),
+            // With C, the system makes it an order to copy what is selected.
+            Self::Copy(None) => (WITH_SHIFT, Key::Y),
             Self::Undo => (Modifiers::COMMAND, Key::Z),
             Self::FocusComposer => (Modifiers::COMMAND, Key::L),
             Self::ChooseModel => (Modifiers::COMMAND, Key::O),
@@ -343,7 +344,7 @@ impl Command {
         let popup = ctx.any_popup_open() || state.palette.is_some() || state.editing.is_some();
         let mut pressed = vec![];
         let mut list = Self::listed();
-        // Those with more keys first: Ctrl+Shift+C is not Ctrl+C.
+        // Those with more keys first: Ctrl+Shift+P is not Ctrl+P.
         list.sort_by_key(|command| {
             let shift = command.shortcut().is_some_and(|keys| keys.modifiers.shift);
             std::cmp::Reverse(shift)

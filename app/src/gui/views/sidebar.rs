@@ -217,13 +217,15 @@ fn actions(ui: &mut Ui, head: &Head, response: &Response, page: &mut Page<'_>) {
         egui::pos2(response.rect.right() - 16.0, response.rect.center().y),
         vec2(24.0, 24.0),
     );
-    if response.contains_pointer() {
+    let popup = egui::Id::unique(("more", head.id.0));
+    // The menu stays when the pointer goes into it.
+    if response.contains_pointer() || Popup::is_id_open(ui.ctx(), popup) {
         let more = ui
             .scope_builder(egui::UiBuilder::new().max_rect(place).id_salt(head.id.0), |ui| {
                 IconButton::new(Icon::Down, t.more()).size(24.0).show(ui)
             })
             .inner;
-        Popup::menu(&more).show(content);
+        Popup::menu(&more).id(popup).show(content);
     }
 }
 
