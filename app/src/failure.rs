@@ -5,6 +5,7 @@ use std::fmt;
 use inglenook::backend::{BackendError, BatchError};
 use inglenook::chat::ChatError;
 use inglenook::engine::EngineError;
+use inglenook::model::builtin::BuiltinError;
 use inglenook::model::{LoadError, ModelError, QuantizeError};
 use inglenook::models::checkpoint::{CheckpointError, ExportError};
 use inglenook::models::text::{FileError, TokenizerError};
@@ -106,6 +107,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             ModelError::Tokenizer(TokenizerError::File(error)) => of_file(error),
             _ => MODEL,
         });
+    }
+    if cause.is::<BuiltinError>() {
+        return Some(FILE);
     }
     if let Some(error) = cause.downcast_ref::<ChatError>() {
         return Some(match error {

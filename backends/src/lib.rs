@@ -76,7 +76,7 @@ pub mod cuda;
 mod device;
 mod error;
 pub mod format;
-mod kept;
+pub mod kept;
 mod load;
 mod one_row;
 mod pages;

@@ -3,9 +3,9 @@
 mod bare;
 mod bench;
 mod chat;
-mod device;
+pub(crate) mod device;
 mod devices;
-mod load;
+pub(crate) mod load;
 mod logits;
 pub(crate) mod models;
 mod overview;
@@ -13,7 +13,7 @@ mod parallel;
 mod perplexity;
 mod plan;
 mod quantize;
-mod reply;
+pub(crate) mod reply;
 mod run;
 mod selftest;
 mod shapes;
@@ -26,6 +26,7 @@ use crate::cli::{Arguments, Command};
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         None => bare::run(),
+        Some(Command::Gui(arguments)) => crate::gui::run(arguments.model.clone()),
         Some(Command::Chat(arguments)) => chat::run(arguments),
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Logits(arguments)) => logits::run(arguments),
