@@ -43,7 +43,8 @@ fn conversation(messages: usize) -> Conversation {
     let mut list = vec![];
     for index in 0..messages {
         let role = if index % 2 == 0 { Role::User } else { Role::Assistant };
-        let text = if index % 2 == 0 { "A question of some words?".to_owned() } else { PARAGRAPHS.to_owned() };
+        let text =
+            if index % 2 == 0 { "A question of some words?".to_owned() } else { PARAGRAPHS.to_owned() };
         let message = Message::new(parent, role, text);
         parent = Some(message.id);
         list.push(message);
