@@ -17,6 +17,7 @@ use inglenook::backend::format::CacheFormat;
 use inglenook::model::WeightChoice;
 use inglenook::models::hub::library::{LocalModel, ModelState, list_in};
 use inglenook::models::hub::{HubError, Offer, Progress, Request, Settings, look};
+use inglenook::verdict::remembered;
 
 use super::job::Job;
 pub(crate) use command::LibraryCommand;
@@ -57,6 +58,7 @@ pub(crate) struct Library {
     /// What is being reckoned, or was.
     asked: Option<(Vec<Subject>, Terms)>,
     measuring: Option<Job<(String, Result<f64, String>)>>,
+    forgetting: Option<Job<Result<(), String>>>,
 }
 
 impl Default for Library {
@@ -81,6 +83,7 @@ impl Default for Library {
             reckoning: None,
             asked: None,
             measuring: None,
+            forgetting: None,
         }
     }
 }
@@ -103,6 +106,8 @@ pub(crate) struct Changed {
     pub(crate) downloaded: Option<(String, End)>,
     /// Devices that were measured.
     pub(crate) speeds: Vec<(String, f64)>,
+    /// What is known of kernels was forgotten, or could not be.
+    pub(crate) forgotten: Option<Result<(), String>>,
 }
 
 impl Library {
@@ -207,6 +212,17 @@ impl Library {
         }
     }
 
+    /// Forgets which kernels are right. A check that is being made holds on to what is known until it ends.
+    pub(crate) fn forget(&mut self, ctx: &egui::Context) {
+        let started = Job::start(ctx, "forget", |reporter| {
+            reporter.tell(remembered().forget());
+        });
+        match started {
+            Ok(job) => self.forgetting = Some(job),
+            Err(error) => self.faults.push(error.to_string()),
+        }
+    }
+
     /// Takes what has been reported.
     pub(crate) fn take(&mut self) -> Changed {
         let mut changed = Changed::default();
@@ -218,6 +234,7 @@ impl Library {
                 self.scan = None;
             }
         }
+        changed.forgotten = self.forgetting.as_mut().and_then(Job::poll);
         if let Some(asked) = &mut self.offer
             && let Some(answer) = asked.job.poll()
         {

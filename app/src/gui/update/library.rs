@@ -7,7 +7,6 @@ use super::super::checkup::Checkup;
 use super::super::library::{End, Held, LibraryCommand, Terms, is_usual, speed_name};
 use super::super::state::{ModelState, State};
 use super::super::views::View;
-use inglenook::verdict::remembered;
 
 /// Carries out a command of the page of models or of devices.
 pub(super) fn apply(app: &mut App, command: LibraryCommand, ctx: &egui::Context) {
@@ -35,10 +34,7 @@ pub(super) fn apply(app: &mut App, command: LibraryCommand, ctx: &egui::Context)
                 checkup.cancel();
             }
         }
-        LibraryCommand::ForgetVerdicts => {
-            forget(state);
-            app.desk.look_for_devices();
-        }
+        LibraryCommand::ForgetVerdicts => state.library.forget(ctx),
     }
 }
 
@@ -84,23 +80,9 @@ fn look(state: &mut State, ctx: &egui::Context) {
     state.library.look(ctx, folders);
 }
 
-fn forget(state: &mut State) -> bool {
-    let t = state.settings.language();
-    match remembered().forget() {
-        Ok(()) => {
-            state.toasts.note(t.verdicts_forgotten());
-            true
-        }
-        Err(why) => {
-            state.toasts.problem(why);
-            false
-        }
-    }
-}
-
-/// Checks a device anew. What is known is forgotten first, for all devices: there is one file for all.
+/// Checks a device anew.
 fn check(state: &mut State, name: &str, ctx: &egui::Context) {
-    if state.checkup.as_ref().is_some_and(|checkup| checkup.end.is_none()) || !forget(state) {
+    if state.checkup.as_ref().is_some_and(|checkup| checkup.end.is_none()) {
         return;
     }
     let Some(card) = state.devices.iter().find(|card| card.device.info.id.to_string() == name) else {
@@ -131,6 +113,14 @@ pub(in super::super) fn take_library(app: &mut App, ctx: &egui::Context) {
         Some((model, End::Stopped)) => state.toasts.note(t.download_stopped(&model)),
         // It is told where it happened.
         Some((_, End::Failed(_))) | None => {}
+    }
+    match changed.forgotten {
+        Some(Ok(())) => {
+            state.toasts.note(t.verdicts_forgotten());
+            app.desk.look_for_devices();
+        }
+        Some(Err(why)) => state.toasts.problem(why),
+        None => {}
     }
     if state.checkup.as_mut().is_some_and(Checkup::take) {
         app.desk.look_for_devices();
