@@ -25,7 +25,7 @@ use super::state::State;
 use crate::conversation::{Message, MessageState};
 
 /// Longer than anything here takes, even where other things run beside it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ message.content }} </s>\
                         {% endfor %}{% if add_generation_prompt %}assistant {% endif %}";
