@@ -127,6 +127,8 @@ impl Window {
     }
 
     pub(super) fn click(&mut self, name: &str) {
+        // What lies over the window needs a frame to find its size.
+        self.frames(2);
         self.harness.get_by_role_and_label(Role::Button, name).click();
         self.frames(2);
     }

@@ -24,7 +24,7 @@ pub(super) fn show(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
     ui.add_space(gap::TINY);
     search(ui, state, page);
     ui.add_space(gap::SMALL);
-    let pages = View::ALL.len() as f32 * (ROW + 2.0) + gap::MEDIUM;
+    let pages = View::ALL.len() as f32 * (ROW + ui.spacing().item_spacing.y) + 2.0 * gap::MEDIUM;
     let room = (ui.available_height() - pages).max(60.0);
     ui.allocate_ui(vec2(ui.available_width(), room), |ui| {
         ui.set_min_height(room);
