@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use inglenook::Device;
 use inglenook::backend::format::CacheFormat;
-use inglenook::model::WeightChoice;
+use inglenook::model::{WeightChoice, builtin};
 use inglenook::models::hub::library::{LocalModel, ModelState, list_in};
 use inglenook::models::hub::{HubError, Offer, Progress, Request, Settings, look};
 use inglenook::verdict::remembered;
@@ -29,7 +29,7 @@ pub(crate) type Reckoned = Result<Outlook, String>;
 
 /// The state of the page of models.
 pub(crate) struct Library {
-    /// The model that comes with the program, where it lies; it comes first.
+    /// The folder of the model that comes with the program, which is the first of all, once somebody has looked.
     pub(crate) built_in: Option<PathBuf>,
     /// None until somebody has looked.
     pub(crate) models: Option<Vec<LocalModel>>,
@@ -96,8 +96,13 @@ pub(crate) struct Asked {
     job: Job<Result<Offer, String>>,
 }
 
-/// What was found in folders, and what could not be looked into.
-type Scanned = (Vec<LocalModel>, Vec<String>);
+/// What was found in folders.
+struct Scanned {
+    models: Vec<LocalModel>,
+    built_in: Option<PathBuf>,
+    /// What could not be looked into.
+    faults: Vec<String>,
+}
 
 /// What the state of the window has to follow.
 #[derive(Debug, Default)]
@@ -132,7 +137,7 @@ impl Library {
 
     /// Looks through the cache of downloads and through folders.
     pub(crate) fn look(&mut self, ctx: &egui::Context, folders: Vec<PathBuf>) {
-        let (hub, built_in) = (self.hub(), self.built_in.clone());
+        let hub = self.hub();
         let started = Job::start(ctx, "library", move |reporter| {
             let mut faults = vec![];
             let mut models: Vec<LocalModel> = vec![];
@@ -143,6 +148,8 @@ impl Library {
                 },
                 Err(error) => faults.push(error.to_string()),
             }
+            let unpacked = builtin::folder().map(|folder| folder.canonicalize().unwrap_or(folder));
+            let built_in = unpacked.map_err(|error| faults.push(error.to_string())).ok();
             // One by one: a folder that is gone says nothing of the others.
             for folder in built_in.iter().cloned().chain(folders) {
                 match list_in(Path::new(""), std::slice::from_ref(&folder)) {
@@ -159,7 +166,7 @@ impl Library {
             };
             models.sort_by_cached_key(place);
             models.dedup_by(|a, b| a.path == b.path);
-            reporter.tell((models, faults));
+            reporter.tell(Scanned { models, built_in, faults });
         });
         match started {
             Ok(job) => self.scan = Some(job),
@@ -227,8 +234,8 @@ impl Library {
     pub(crate) fn take(&mut self) -> Changed {
         let mut changed = Changed::default();
         if let Some(scan) = &mut self.scan {
-            if let Some((models, faults)) = scan.poll() {
-                (self.models, self.faults) = (Some(models), faults);
+            if let Some(Scanned { models, built_in, faults }) = scan.poll() {
+                (self.models, self.built_in, self.faults) = (Some(models), built_in, faults);
             }
             if scan.has_ended() {
                 self.scan = None;

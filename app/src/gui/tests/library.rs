@@ -5,7 +5,7 @@
 mod server;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
 use inglenook::backend::format::CacheFormat;
 use inglenook::fit::Fit;
-use inglenook::model::WeightChoice;
+use inglenook::model::{WeightChoice, builtin};
 use inglenook::models::hub::Settings;
 use inglenook::models::hub::library::ModelState;
 use tempfile::TempDir;
@@ -69,12 +69,12 @@ fn has_text(window: &Window, part: &str) -> bool {
 #[test]
 fn a_folder_that_is_typed_is_found_reckoned_with_and_loaded() {
     let (mut window, _cache) = nowhere();
-    assert!(has_text(&window, "There is no model here yet"));
+    assert!(has_text(&window, "Comes with the program"));
     let folder = model();
     add(&mut window, folder.path().to_str().unwrap());
     let real = folder.path().canonicalize().unwrap();
-    window.wait("it is found", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 1));
-    let found = window.state().library.models.as_ref().unwrap()[0].clone();
+    window.wait("it is found", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 2));
+    let found = window.state().library.models.as_ref().unwrap()[1].clone();
     assert_eq!((found.path.as_path(), &found.state), (real.as_path(), &ModelState::Supported));
     let reckoned = outlook(&mut window, folder.path());
     let devices = window.state().devices.len();
@@ -111,7 +111,7 @@ fn a_folder_that_is_typed_is_found_reckoned_with_and_loaded() {
     assert!(has_text(&window, "Open"));
     let known = window.state().settings.folders[0].display().to_string();
     window.click(&format!("Do not look into {known} any more"));
-    window.wait("nothing is left", |state| state.library.models.as_ref().is_some_and(Vec::is_empty));
+    window.wait("it is gone", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 1));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn what_is_wrong_is_said_where_it_is() {
     fs::write(unknown.join("config.json"), config).unwrap();
     add(&mut window, folder.path().to_str().unwrap());
     window.wait("both are found", |state| {
-        state.library.models.as_ref().is_some_and(|models| models.len() == 2)
+        state.library.models.as_ref().is_some_and(|models| models.len() == 3)
     });
     window.frames(2);
     assert!(has_text(&window, "Incomplete or damaged") && has_text(&window, "Cannot be run here"));
@@ -153,30 +153,17 @@ fn what_is_wrong_is_said_where_it_is() {
 }
 
 #[test]
-fn the_model_that_comes_with_the_program_is_first() {
+fn the_model_that_comes_with_the_program_is_first_and_can_be_loaded() {
     let (mut window, _cache) = nowhere();
-    let (built_in, other) = (model(), model());
-    let at = |folder: &TempDir, name: &str| -> PathBuf {
-        let to = folder.path().join(name);
-        fs::create_dir(&to).unwrap();
-        for file in ["config.json", "model.safetensors"] {
-            fs::rename(folder.path().join(file), to.join(file)).unwrap();
-        }
-        to.canonicalize().unwrap()
-    };
-    let (built_in, other) = (at(&built_in, "z"), at(&other, "a"));
-    let state = &mut window.harness.state_mut().state;
-    state.library.built_in = Some(built_in.clone());
-    state.settings.folders = vec![other.clone()];
-    window.command(Command::Library(LibraryCommand::Look));
-    window.wait("both are found", |state| {
-        state.library.models.as_ref().is_some_and(|models| models.len() == 2)
-    });
-    let paths: Vec<_> =
-        window.state().library.models.iter().flatten().map(|model| model.path.clone()).collect();
-    assert_eq!(paths, [built_in, other]);
+    let first = window.state().library.models.as_ref().unwrap()[0].clone();
+    assert_eq!((first.name.as_str(), &first.state), (builtin::NAME, &ModelState::Supported));
+    assert_eq!(window.state().library.built_in.as_ref(), Some(&first.path));
+    let reckoned = outlook(&mut window, &first.path);
+    assert!(reckoned.automatic().is_some());
     window.frames(2);
-    assert!(has_text(&window, "Comes with the program"));
+    window.harness.state_mut().state.settings.device = "cpu".to_owned();
+    window.click(&format!("Load {}", builtin::NAME));
+    window.wait("it is open", |state| state.model.facts().is_some());
 }
 
 /// The tiny model as a hub has it.
@@ -226,7 +213,7 @@ fn a_model_is_looked_at_downloaded_in_pieces_and_loaded() {
         window.state().library.download.as_ref().unwrap().end.clone().unwrap()
     };
     assert!(!matches!(ended(&mut window), End::Here(_)));
-    assert!(window.state().library.models.iter().flatten().all(|model| model.state != ModelState::Supported));
+    assert_eq!(window.state().library.models.iter().flatten().count(), 1, "only what comes with the program");
     patient.store(true, Ordering::Relaxed);
     server.take_asked();
     window.frames(2);
@@ -235,7 +222,7 @@ fn a_model_is_looked_at_downloaded_in_pieces_and_loaded() {
     let starts = server.starts("model.safetensors");
     assert!(starts.len() == 1 && starts[0] > 0 && starts[0] < weights, "it goes on from there: {starts:?}");
     window.wait("it is in the library", |state| {
-        state.library.models.iter().flatten().any(|model| model.state == ModelState::Supported)
+        state.library.models.iter().flatten().any(|model| model.name == "owner/model")
     });
     assert_eq!(window.state().library.chosen.as_ref(), Some(&folder));
     window.harness.state_mut().state.library.device = Some("cpu".to_owned());
@@ -285,7 +272,7 @@ fn a_folder_that_is_dropped_is_looked_at_before_it_is_loaded() {
     window.harness.input_mut().dropped_files.push(std::sync::Arc::new(dropped));
     window.frames(1);
     window.harness.input_mut().dropped_files.clear();
-    window.wait("it is found", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 1));
+    window.wait("it is found", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 2));
     assert!(window.state().model.is_none());
     assert_eq!(window.state().library.chosen, Some(folder.path().canonicalize().unwrap()));
 }
@@ -295,7 +282,7 @@ fn chinese_words_fill_the_page_too() {
     let (mut window, _cache) = nowhere();
     window.command(Command::SetLanguage(crate::gui::words::Language::Chinese));
     window.frames(2);
-    assert!(has_text(&window, "这里还没有模型"));
+    assert!(has_text(&window, "程序自带"));
     window.command(Command::Show(View::Devices));
     window.frames(2);
     assert!(has_text(&window, "本机可运行模型的设备"));
