@@ -77,8 +77,12 @@ impl Document {
         let parsed = parse(tail, from.number, from.close);
         self.bytes = text.len();
         if let Some(last) = parsed.last {
-            self.last =
-                Some(Last { byte: from.byte + last.byte, leaf: from.leaf + last.leaf, number: last.number });
+            self.last = Some(Last {
+                byte: from.byte + last.byte,
+                leaf: from.leaf + last.leaf,
+                number: last.number,
+                close: last.close,
+            });
         }
         self.replace(from.leaf, parsed.leaves);
     }
