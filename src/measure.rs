@@ -11,9 +11,10 @@ mod machine;
 pub mod operators;
 pub mod peaks;
 pub mod profile;
+pub mod quality;
 mod sequences;
 mod start;
-mod table;
+pub(crate) mod table;
 mod watch;
 
 mod parallel;
