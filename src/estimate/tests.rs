@@ -78,9 +78,9 @@ fn the_feed_forward_part_turns_where_the_operations_per_byte_pass_the_ridge() {
     let turning = feed_forward::turning_batch(&plan, format, device).unwrap();
     let limit = |batch| feed_forward::at(&plan, format, device, batch).limit.name();
     assert_eq!((limit(turning - 1), limit(turning)), ("memory", "compute"));
-    // A weight of 8.25 bits is used 2·B times: the ridge of 153 op/byte is passed near 153 · 1.03 / 2 = 79, and activations, which are
-    // read and written too, put it a little further.
-    assert!((79..=84).contains(&turning), "{turning}");
+    // A weight of 8.25 bits is used 2·B times, so without activations the ridge of 153 op/byte would be passed at 153 · 1.031 / 2 = 78.9.
+    // Rows in and out of the three products are 3 · (5120 + 25600) f32, 369 kB beside 405 MB of weights: 78.9 / (1 − 0.0717) = 85.0.
+    assert!((85..=86).contains(&turning), "{turning}");
 }
 
 #[test]

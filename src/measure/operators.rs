@@ -187,7 +187,7 @@ mod tests {
         let mut x = plan.input("x", 64);
         for layer in 0..2 {
             plan.scope(format!("layers.{layer}"));
-            let w = plan.matrix(format!("w{layer}"), 64, 64, WeightFormat::F32);
+            let w = plan.matrix(format!("layers.{layer}.w"), 64, 64, WeightFormat::F32);
             x = plan.linear(x, w);
             x = plan.scale(x, 2.0);
         }

@@ -102,10 +102,7 @@ fn product_seconds(
 ) -> Result<Option<f64>, BackendError> {
     let plan = Arc::new(product(width, format)?);
     let options = PrepareOptions {
-        cache: CacheOptions {
-            pages: rows.div_ceil(CacheOptions::default().page_tokens),
-            ..CacheOptions::default()
-        },
+        cache: CacheOptions { pages: 1, ..CacheOptions::default() },
         limits: BatchLimits { rows, selected: 1, sequences: 1 },
         tier: Some(tier.to_owned()),
     };
@@ -119,7 +116,8 @@ fn product_seconds(
     let step = SequenceStep {
         tokens: Tokens::Ids(vec![0; rows]),
         start: 0,
-        pages: (0..options.cache.pages as u32).collect(),
+        // A plan without attention has no use for any.
+        pages: vec![],
         logits: LogitRows::None,
         sample: None,
     };

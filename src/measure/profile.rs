@@ -333,9 +333,12 @@ mod tests {
                 let sum: f64 = step.operators.iter().map(|operator| operator.seconds).sum();
                 assert!((sum - step.operators_seconds).abs() < 1e-9 && sum > 0.0);
             }
-            // Five rows do five times as much, with the same weights.
+            // Five rows do more with the same weights (the head serves only one row of a prompt).
             let [one, five] = [&found.steps[0], &found.steps[1]];
-            assert!(five.operations > 4.0 * one.operations && five.bytes < 3.0 * one.bytes, "{phase:?}");
+            assert!(
+                five.operations / one.operations > 1.5 * five.bytes / one.bytes,
+                "{phase:?}: {one:?} {five:?}"
+            );
             let relative = found.relative_table().unwrap();
             assert_eq!(relative.header.len(), 5);
             assert!(relative.rows.iter().any(|row| row[0].starts_with("linear") && row[3] == "30.0"));
