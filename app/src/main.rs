@@ -1,12 +1,17 @@
-//! `ingle`: conversations with local models, which devices there are, what fits on them, and how fast it is.
+//! `ingle`: conversations with local models in a window or a terminal, which devices there are, what fits on them, and how fast it is.
 
 #![forbid(unsafe_code)]
 
 mod cli;
 mod commands;
+mod conversation;
 mod failure;
 mod files;
+#[allow(dead_code, reason = "pages that use the rest are being added")]
+mod gui;
 mod interrupt;
+#[allow(dead_code, reason = "pages that use the rest are being added")]
+mod store;
 mod text;
 
 use std::process::ExitCode;

@@ -69,6 +69,12 @@ impl Conversation {
         Self { system, ..Self::default() }
     }
 
+    /// One that goes on from messages, of which the model is not shown the first few any more.
+    pub fn from_messages(system: Option<String>, messages: Vec<Message>, forgotten: usize) -> Self {
+        let forgotten = forgotten.min(messages.len());
+        Self { system, messages, forgotten }
+    }
+
     /// All messages, those that the model is not shown any more too.
     pub fn messages(&self) -> &[Message] {
         &self.messages

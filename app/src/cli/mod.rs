@@ -21,6 +21,7 @@ pub(crate) use talk::{
 
 const EXAMPLES: &str = "\
 Examples:
+  ingle                                                   opens the window
   ingle chat --model ~/models/Qwen3-0.6B                  talk with a model
   ingle chat --model ~/models/Qwen3-0.6B --weights nf4    the same in a quarter of the memory
   ingle run --model ~/models/Qwen3-0.6B \"Why is the sky blue?\"
@@ -44,8 +45,8 @@ use crate::commands::models::ModelsCommand;
 
 /// Local language models on whatever this machine has.
 ///
-/// Without a command: a conversation, where there is just one model on this machine; else its devices, how fast
-/// well-known models can be on them, and how to begin.
+/// Without a command: the window. Where there is no display, a conversation in the terminal if there is just one model
+/// on this machine; else its devices, how fast well-known models can be on them, and how to begin.
 #[derive(Debug, Parser)]
 #[command(name = "ingle", version, arg_required_else_help = false, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -55,6 +56,9 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Opens the window.
+    #[command(visible_alias = "app")]
+    Gui(GuiArguments),
     /// Talks with a model in the terminal.
     Chat(Box<ChatArguments>),
     /// Writes one reply: to a prompt, or to what comes on standard input.
@@ -98,6 +102,13 @@ pub(crate) enum Command {
     Models(ModelsCommand),
     /// Lists the shapes that `plan` and `bench` know.
     Shapes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GuiArguments {
+    /// The model's folder; by default the model of the last time.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) model: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,5 @@
-//! Bare `ingle`: a conversation with the only model there is, else what this machine can run, and how to begin.
+//! Bare `ingle`: the window. Without a display, a conversation with the only model there is, else what this machine can run, and
+//! how to begin.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -8,7 +9,7 @@ use inglenook::models::hub::library::{LocalModel, ModelState, list};
 
 use super::{chat, overview};
 use crate::cli::{Arguments, Command};
-use crate::text;
+use crate::{gui, text};
 
 /// Small enough to be tried on any machine.
 const FIRST_MODEL: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
@@ -17,6 +18,14 @@ const FIRST_MODEL: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
 const SHOWN: usize = 8;
 
 pub(crate) fn run() -> anyhow::Result<()> {
+    if gui::has_display() {
+        return gui::run(None);
+    }
+    eprintln!("there is no display for a window, so this is the terminal; `ingle gui` insists on the window");
+    in_terminal()
+}
+
+fn in_terminal() -> anyhow::Result<()> {
     let ready = match list(&[]) {
         Ok(models) => models.into_iter().filter(|model| model.state == ModelState::Supported).collect(),
         Err(error) => {

@@ -18,6 +18,16 @@ pub(crate) fn on_device<T>(
     tier: Option<&str>,
     act: impl FnMut(&Device) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    on_device_telling(name, tier, &mut |line| eprintln!("{}", text::printable(line)), act)
+}
+
+/// The same for those who have another place to tell the user than standard error.
+pub(crate) fn on_device_telling<T>(
+    name: &str,
+    tier: Option<&str>,
+    tell: &mut dyn FnMut(&str),
+    act: impl FnMut(&Device) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     if name != AUTO {
         let mut act = act;
         return act(&find_device(name)?);
@@ -28,7 +38,7 @@ pub(crate) fn on_device<T>(
     if devices.iter().any(has) {
         devices.retain(has);
     }
-    on_the_best(&devices, &mut |line| eprintln!("{}", text::printable(line)), act)
+    on_the_best(&devices, tell, act)
 }
 
 fn on_the_best<T>(
@@ -70,32 +80,34 @@ fn chosen(device: &Device, instead: bool) -> String {
 
 /// Whether another device may do what one could not: it has no room, or it, its driver or its kernels failed.
 fn is_the_devices(error: &anyhow::Error) -> bool {
-    let of_backend = |error: &BackendError| {
-        matches!(
-            error,
-            BackendError::OutOfMemory { .. }
-                | BackendError::Unsupported { .. }
-                | BackendError::DeviceLost { .. }
-                | BackendError::Driver { .. }
-        )
-    };
     let of_verdict = |error: &VerdictError| match error {
         VerdictError::NoTier { .. } => true,
-        VerdictError::Backend(error) => of_backend(error),
+        VerdictError::Backend(error) => is_of_device(error),
         VerdictError::Case(_) => false,
     };
     error.chain().any(|cause| {
         if let Some(error) = cause.downcast_ref::<LoadError>() {
             return match error {
                 LoadError::DoesNotFit(_) => true,
-                LoadError::Backend(error) => of_backend(error),
+                LoadError::Backend(error) => is_of_device(error),
                 LoadError::Kernels(error) => of_verdict(error),
                 _ => false,
             };
         }
-        cause.downcast_ref::<BackendError>().is_some_and(of_backend)
+        cause.downcast_ref::<BackendError>().is_some_and(is_of_device)
             || cause.downcast_ref::<VerdictError>().is_some_and(of_verdict)
     })
+}
+
+/// Whether an error of a backend is one of the device, its driver or its memory.
+pub(crate) const fn is_of_device(error: &BackendError) -> bool {
+    matches!(
+        error,
+        BackendError::OutOfMemory { .. }
+            | BackendError::Unsupported { .. }
+            | BackendError::DeviceLost { .. }
+            | BackendError::Driver { .. }
+    )
 }
 
 #[cfg(test)]

@@ -25,15 +25,7 @@ impl LoadArguments {
         if let Some(folder) = &self.converted {
             return Ok(model.keep_converted(folder)?);
         }
-        let Some(folder) = inglenook::folders::cache_folder().map(|folder| folder.join("converted")) else {
-            return Ok(model);
-        };
-        // Nobody asked for this one, so that it cannot be used is no reason to stop.
-        if let Err(error) = std::fs::create_dir_all(&folder) {
-            eprintln!("converted weights are not kept: {}: {error}", folder.display());
-            return Ok(model);
-        }
-        Ok(model.keep_converted(&folder)?)
+        keep_converted(model, &mut |line| eprintln!("{line}"))
     }
 
     /// Loads it, and says in which formats and how much it takes.
@@ -55,6 +47,19 @@ impl LoadArguments {
         adjust(&mut options);
         on_device(&self.backend, self.tier.as_deref(), |device| load_on(device, model, &options))
     }
+}
+
+/// Keeps converted weights in the user's cache folder, where there is one.
+pub(crate) fn keep_converted(model: Model, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Model> {
+    let Some(folder) = inglenook::folders::cache_folder().map(|folder| folder.join("converted")) else {
+        return Ok(model);
+    };
+    // Nobody asked for this one, so that it cannot be used is no reason to stop.
+    if let Err(error) = std::fs::create_dir_all(&folder) {
+        tell(&format!("converted weights are not kept: {}: {error}", folder.display()));
+        return Ok(model);
+    }
+    Ok(model.keep_converted(&folder)?)
 }
 
 fn load_on(device: &Device, model: &Model, options: &LoadOptions) -> anyhow::Result<LoadedModel> {

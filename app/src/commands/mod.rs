@@ -4,10 +4,10 @@ mod bare;
 mod bench;
 mod chat;
 mod compare;
-mod device;
+pub(crate) mod device;
 mod devices;
 mod estimate;
-mod load;
+pub(crate) mod load;
 mod logits;
 mod measuring;
 pub(crate) mod models;
@@ -18,7 +18,7 @@ mod plan;
 mod profile;
 mod quality;
 mod quantize;
-mod reply;
+pub(crate) mod reply;
 mod run;
 mod selftest;
 mod shapes;
@@ -31,6 +31,7 @@ use crate::cli::{Arguments, Command};
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         None => bare::run(),
+        Some(Command::Gui(arguments)) => crate::gui::run(arguments.model.clone()),
         Some(Command::Chat(arguments)) => chat::run(arguments),
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Logits(arguments)) => logits::run(arguments),

@@ -1,7 +1,7 @@
 //! Models from a hub: downloading them, and finding those that are on this machine.
 //!
-//! [`pull`] downloads from a server that speaks as `huggingface.co` does, [`library`] lists what there is,
-//! and [`resolve`] makes a folder of the name that a user gives. The variables that set the server, the
+//! [`look`] asks a server that speaks as `huggingface.co` does what a model is, and [`pull`] downloads it; [`library`] lists what
+//! there is, and [`resolve`] makes a folder of the name that a user gives. The variables that set the server, the
 //! token and the cache are in [`Settings`], and the cache is laid out as other programs lay it out, so
 //! models are downloaded once for all of them.
 //!
@@ -26,6 +26,7 @@ mod client;
 mod error;
 mod fetch;
 pub mod library;
+mod look;
 mod names;
 mod progress;
 mod pull;
@@ -38,6 +39,7 @@ use cache::ModelFolder;
 use names::ModelName;
 
 pub use error::HubError;
+pub use look::{Offer, look};
 pub use progress::{Progress, Stage, Watcher};
 pub use pull::{Pulled, Request, pull};
 pub use settings::Settings;

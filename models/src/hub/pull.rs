@@ -99,7 +99,7 @@ impl Pull<'_, '_, '_> {
             return self.files(&names);
         }
         if !has(INDEX) {
-            return Err(no_weights(self.other_weights()));
+            return Err(no_weights(other_weights(self.listing)));
         }
         // Some models have the same weights twice, whole and in parts under other names; the index says
         // which files belong together.
@@ -168,23 +168,22 @@ impl Pull<'_, '_, '_> {
     fn name(&self) -> String {
         self.fetcher.place.model.as_str().to_owned()
     }
+}
 
-    /// What there is instead of weights that can be read.
-    fn other_weights(&self) -> String {
-        const ENDINGS: [&str; 8] =
-            [".safetensors", ".gguf", ".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack"];
-        let names = self.listing.files.iter().map(|file| file.name.as_str());
-        let others: Vec<_> =
-            names.filter(|name| ENDINGS.iter().any(|ending| name.ends_with(ending))).take(4).collect();
-        match others.as_slice() {
-            [] => format!("there is neither {WHOLE} nor {INDEX}"),
-            others => format!("there is neither {WHOLE} nor {INDEX}, but {}", others.join(", ")),
-        }
+/// What there is instead of weights that can be read.
+pub(super) fn other_weights(listing: &Listing) -> String {
+    const ENDINGS: [&str; 8] = [".safetensors", ".gguf", ".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack"];
+    let names = listing.files.iter().map(|file| file.name.as_str());
+    let others: Vec<_> =
+        names.filter(|name| ENDINGS.iter().any(|ending| name.ends_with(ending))).take(4).collect();
+    match others.as_slice() {
+        [] => format!("there is neither {WHOLE} nor {INDEX}"),
+        others => format!("there is neither {WHOLE} nor {INDEX}, but {}", others.join(", ")),
     }
 }
 
 /// A server that names files outside of the model's folder is not to be trusted with any.
-fn check_list(listing: &Listing) -> Result<(), HubError> {
+pub(super) fn check_list(listing: &Listing) -> Result<(), HubError> {
     let outside =
         |name: &str| name.starts_with(['/', '\\']) || name.split(['/', '\\']).any(|part| part == "..");
     match listing.files.iter().find(|file| outside(&file.name)) {

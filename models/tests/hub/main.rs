@@ -5,6 +5,7 @@
 
 mod failures;
 mod library;
+mod look;
 mod pull;
 mod server;
 mod settings;

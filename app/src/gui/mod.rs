@@ -1,0 +1,31 @@
+//! The window: chat by your own fire, and see which backend burns best.
+//!
+//! * [`state`] is all that the window shows; [`update`] alone changes it, one [`Command`] at a time. Menus, shortcuts, buttons and
+//!   the palette all send commands.
+//! * [`views`] draw the state, a file each. What a view needs besides is a [`Page`].
+//! * The [`desk`] owns the model and its engine on a thread of its own, the store (`crate::store`) the conversations on another:
+//!   nothing here waits for either.
+//! * [`theme`] has the colours and sizes, [`words`] all that is said, in each language; [`markdown`] shows what models write.
+//!
+//! `app/DESIGN.md` has the rules for words and looks, and says how to add a view, a command or a string.
+
+mod app;
+mod command;
+mod desk;
+mod job;
+mod live;
+mod markdown;
+mod page;
+mod parts;
+mod settings;
+mod state;
+#[cfg(test)]
+mod tests;
+mod theme;
+mod toast;
+mod update;
+mod views;
+mod window;
+mod words;
+
+pub(crate) use window::{has_display, run};

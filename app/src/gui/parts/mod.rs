@@ -1,0 +1,11 @@
+//! What views are made of: icons, buttons and other small things that look and behave the same everywhere.
+
+mod button;
+mod card;
+mod icon;
+mod meter;
+
+pub(crate) use button::{IconButton, choice, primary, quiet};
+pub(crate) use card::{card, page, section};
+pub(crate) use icon::Icon;
+pub(crate) use meter::Meter;

@@ -1,0 +1,109 @@
+//! Files: dialogs to choose them, and those that are dropped on the window.
+
+use std::path::{Path, PathBuf};
+
+use super::super::app::{App, Picked, Purpose};
+use super::super::command::Command;
+use super::super::job::Job;
+use super::apply as carry_out;
+use crate::store::ExportFormat;
+
+pub(super) fn apply(app: &mut App, command: &Command, ctx: &egui::Context) {
+    let purpose = match command {
+        Command::ChooseModel => Purpose::Model,
+        Command::Export(format) => Purpose::Export(*format),
+        _ => Purpose::Import,
+    };
+    if app.dialog.is_some() {
+        return;
+    }
+    let t = app.state.settings.language();
+    let dialog = rfd::AsyncFileDialog::new();
+    // It is made here, as some systems ask for, and waited for elsewhere.
+    let wait: std::pin::Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match purpose {
+        Purpose::Model => Box::pin(dialog.set_title(t.choose_folder()).pick_folder()),
+        Purpose::Import => {
+            Box::pin(dialog.set_title(t.import()).add_filter("JSON, Markdown", &["json", "md"]).pick_file())
+        }
+        Purpose::Export(format) => {
+            let ending = if format == ExportFormat::Json { "json" } else { "md" };
+            let name = file_name(&app.state.chats.current.head().title, ending);
+            Box::pin(dialog.set_title(t.export()).set_file_name(name).save_file())
+        }
+    };
+    let started = Job::start(ctx, "dialog", move |reporter| {
+        let path = pollster::block_on(wait).map(|file| file.path().to_owned());
+        reporter.tell(Picked { purpose, path });
+    });
+    match started {
+        Ok(job) => app.dialog = Some(job),
+        Err(error) => app.state.toasts.problem(error.to_string()),
+    }
+}
+
+/// A name that every system takes.
+fn file_name(title: &str, ending: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || " -_".contains(c) { c } else { '-' };
+    let name: String = title.chars().map(plain).take(60).collect();
+    let name = name.trim();
+    if name.is_empty() { format!("conversation.{ending}") } else { format!("{name}.{ending}") }
+}
+
+/// Takes what was chosen in a dialog.
+pub(in super::super) fn take_picked(app: &mut App) {
+    let Some(dialog) = &mut app.dialog else { return };
+    let picked = dialog.poll();
+    if picked.is_none() && !dialog.has_ended() {
+        return;
+    }
+    app.dialog = None;
+    let Some(Picked { purpose, path: Some(path) }) = picked else { return };
+    match purpose {
+        Purpose::Model => super::model::apply(app, Command::OpenModel(path)),
+        Purpose::Import => app.store.import(path),
+        Purpose::Export(format) => {
+            app.store.export(vec![app.state.chats.current.id()], format, path);
+        }
+    }
+}
+
+/// Takes what was dropped on the window: folders are models, files are exported conversations.
+pub(in super::super) fn take_dropped(app: &mut App, ctx: &egui::Context) {
+    let dropped = ctx.input(|input| input.raw.dropped_files.clone());
+    for path in dropped.into_iter().map(|file| file.path().to_owned()) {
+        match kind(&path) {
+            Some(folder) => carry_out(app, Command::OpenModel(folder), ctx),
+            None => app.store.import(path),
+        }
+    }
+}
+
+/// The folder of the model that is meant, if it is one.
+fn kind(path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        return Some(path.to_owned());
+    }
+    let is_weights = path.extension().is_some_and(|ending| ending == "safetensors");
+    let is_config = path.file_name().is_some_and(|name| name == "config.json");
+    path.parent().filter(|_| is_weights || is_config).map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_become_names_of_files() {
+        assert_eq!(file_name("Why is the sky blue?", "md"), "Why is the sky blue-.md");
+        assert_eq!(file_name("a/b\\c:d", "json"), "a-b-c-d.json");
+        assert_eq!(file_name("为什么", "md"), "为什么.md");
+        assert_eq!(file_name("", "md"), "conversation.md");
+    }
+
+    #[test]
+    fn weights_that_are_dropped_stand_for_their_folder() {
+        assert_eq!(kind(Path::new("/m/model.safetensors")), Some(PathBuf::from("/m")));
+        assert_eq!(kind(Path::new("/m/config.json")), Some(PathBuf::from("/m")));
+        assert_eq!(kind(Path::new("/m/chats.json")), None);
+    }
+}

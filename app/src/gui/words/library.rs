@@ -1,0 +1,83 @@
+//! Words of the page of models.
+
+use super::words;
+
+words! {
+    view_models: "Models", "模型库";
+    models_intro: "Everything runs on this machine. Memory and speed are reckoned from what is free now and from how fast each device reads its memory.", "一切都在本机运行。内存与速度按当前可用内存和各设备读取内存的速度估算。";
+    add_model: "Add a model", "添加模型";
+    add_model_hint: "A folder, or a name such as owner/model", "文件夹，或 owner/model 这样的名称";
+    add_model_look: "Look", "查看";
+    choose_library_folder: "Choose a folder…", "选择文件夹…";
+    not_a_model_name(typed: &str): "There is no folder “{typed}”, and models on a hub are named owner/model.", "没有文件夹“{typed}”；模型仓库中的名称形如 owner/model。";
+    asking_hub(name: &str): "Asking for {name}…", "正在查询 {name}…";
+    offer_bytes(bytes: &str): "{bytes} to download", "需下载 {bytes}";
+    offer_unknown_bytes: "The size of the download is not known", "下载大小未知";
+    download: "Download", "下载";
+    download_model(name: &str): "Download {name}", "下载 {name}";
+    download_again: "Go on", "继续";
+    download_stop: "Stop the download", "停止下载";
+    download_asking: "Asking which files there are", "正在查询文件列表";
+    download_receiving(file: &str): "Receiving {file}", "正在接收 {file}";
+    download_checking(file: &str): "Checking what is here of {file}", "正在校验已有的 {file}";
+    download_pausing(file: &str, attempt: u32, fault: &str): "{file}: attempt {attempt} follows ({fault})", "{file}：即将第 {attempt} 次尝试（{fault}）";
+    download_waiting(file: &str): "Another program is downloading {file}", "另一个程序正在下载 {file}";
+    download_progress: "Downloaded", "已下载";
+    download_rate(done: &str, total: &str, rate: &str, left: &str): "{done} of {total}, {rate}, {left} left", "{done} / {total}，{rate}，剩余 {left}";
+    download_share(done: &str, total: &str): "{done} of {total}", "{done} / {total}";
+    download_done(name: &str): "{name} is downloaded, and its checksums are right.", "{name} 已下载，校验无误。";
+    download_stopped(name: &str): "The download of {name} was stopped; what has arrived is kept.", "{name} 的下载已停止；已接收的部分会保留。";
+    download_failed(name: &str): "{name} was not downloaded", "{name} 未能下载";
+    seconds_left(count: u64): "{count} s", "{count} 秒";
+    minutes_left(count: u64): "{count} min", "{count} 分钟";
+    hours_left(count: u64): "{count} h", "{count} 小时";
+
+    models_here: "On this machine", "本机模型";
+    look_for_models: "Look for models again", "重新查找模型";
+    looking_for_models: "Looking for models…", "正在查找模型…";
+    no_models_here: "There is no model here yet. Type a name above, drop a folder into the window, or choose one.", "这里还没有模型。在上方输入名称、将文件夹拖入窗口，或选择一个文件夹。";
+    model_open: "Open", "已打开";
+    model_built_in: "Comes with the program", "程序自带";
+    model_unsupported: "Cannot be run here", "无法在此运行";
+    model_broken: "Incomplete or damaged", "不完整或已损坏";
+    model_parameters(count: &str): "{count} weights", "{count} 个权重";
+    model_stored_as(format: &str): "stored as {format}", "存储为 {format}";
+    billion(count: f64): "{count:.1} billion", "{count:.1}B";
+    million(count: f64): "{count:.0} million", "{count:.0}M";
+    folders_looked_into: "Folders", "文件夹";
+    forget_folder(folder: &str): "Do not look into {folder} any more", "不再查找 {folder}";
+    reckoning: "Reckoning…", "正在估算…";
+    cannot_reckon(why: &str): "It cannot be told what this takes: {why}", "无法估算：{why}";
+
+    fits_with(spare: &str): "fits, {spare} to spare", "可容纳，余 {spare}";
+    fits_unknown: "the driver does not tell its memory", "驱动未报告内存";
+    misses(missing: &str): "{missing} missing", "缺 {missing}";
+    fits_context(tokens: usize): "up to {tokens} tokens fit", "最多可容纳 {tokens} 个词元";
+    fits_nowhere: "Fits on no device", "任何设备都放不下";
+    summary_on(format: &str, device: &str): "{format} on {device}", "{device} 上使用 {format}";
+    about_rate(rate: f64): "about {rate:.0} tokens/s", "约 {rate:.0} 词元/秒";
+    about_slow_rate(rate: f64): "about {rate:.1} tokens/s", "约 {rate:.1} 词元/秒";
+    rate_when_full(rate: f64): "{rate:.0} when the context is full", "上下文占满时 {rate:.0}";
+    not_measured: "speed not measured", "速度未测量";
+    format_label: "Format", "格式";
+    format_bits(bits: f64): "{bits:.2} bits per weight", "每权重 {bits:.2} 位";
+    format_memory: "Memory", "内存";
+    format_choose(name: &str): "Weights in {name}", "权重格式 {name}";
+    format_exact: "The weights as their makers stored them.", "与发布时的权重完全一致。";
+    format_int8: "Half of f16, and close to it: a scale for each 64 weights.", "约为 f16 的一半，精度非常接近：每 64 个权重一个缩放系数。";
+    format_four_bits: "A quarter of f16. Small models lose most by it.", "约为 f16 的四分之一。小模型的损失更明显。";
+    format_w8a8: "As small as int8, and activations are rounded too: faster at reading prompts, a little less exact.", "与 int8 一样小，激活也会取整：读取提示更快，精度略低。";
+    format_stored: "As stored", "按文件格式";
+    format_automatic: "Automatic", "自动";
+    format_automatic_note(name: &str): "Here that is {name}; int8 where that has no room.", "此处为 {name}；放不下时用 int8。";
+    cache_f16_note: "exact", "精确";
+    cache_int8_note: "half the memory, a little less exact", "内存减半，精度略低";
+    device_automatic: "the best device with room", "放得下的最佳设备";
+    made_for(tokens: usize): "Made for {tokens} tokens", "模型上限 {tokens} 个词元";
+    load_model(name: &str): "Load {name}", "加载 {name}";
+    load: "Load", "加载";
+    load_again_so: "Load again like this", "按此重新加载";
+    measure_devices: "Measure how fast memory is read", "测量内存读取速度";
+    measuring_devices: "Measuring how fast memory is read…", "正在测量内存读取速度…";
+    memory_of(weights: &str, cache: &str, rest: &str): "{weights} weights, {cache} cache, {rest} for computing", "权重 {weights}，缓存 {cache}，计算 {rest}";
+}

@@ -1,0 +1,6 @@
+CREATE TABLE comparisons (
+    id      INTEGER PRIMARY KEY,
+    name    TEXT    NOT NULL,
+    created INTEGER NOT NULL,
+    result  TEXT    NOT NULL -- JSON
+) STRICT;
