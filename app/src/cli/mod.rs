@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::model::WeightChoice;
 
-pub(crate) use load::{LoadArguments, SamplingArguments};
+pub(crate) use load::{LoadArguments, SamplingArguments, weight_choice};
 pub(crate) use measure::{
     CompareArguments, ContestantArguments, EstimateArguments, OutputArguments, ProfileArguments,
     QualityArguments,

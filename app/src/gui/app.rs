@@ -38,6 +38,7 @@ pub(crate) struct Picked {
 pub(crate) enum Purpose {
     Model,
     Export(store::ExportFormat),
+    ExportComparison(store::ExportFormat),
     Import,
 }
 
@@ -61,6 +62,7 @@ impl App {
         let opened = store::open(start.data.as_deref(), wake);
         let settings: Settings = opened.settings.get(settings::NAME).unwrap_or_default();
         let mut state = State::new(settings.clone(), opened.conversations, opened.presets);
+        state.compare.kept = opened.comparisons;
         for notice in &opened.notices {
             state.toasts.problem(notice.to_string());
         }
@@ -79,6 +81,7 @@ impl App {
         update::take_news(self);
         update::take_events(self);
         update::take_picked(self);
+        update::take_reports(self);
         update::take_dropped(self, &ctx);
         let pressed = Command::pressed(&ctx, &self.state);
         self.carry_out(pressed, &ctx);

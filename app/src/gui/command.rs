@@ -68,6 +68,8 @@ pub(crate) enum Command {
     TryAgain,
     LookForDevices,
 
+    Compare(CompareCommand),
+
     Show(View),
     Palette,
     ToggleSidebar,
@@ -81,6 +83,19 @@ pub(crate) enum Command {
     Say(&'static str),
     CloseToast(u64),
     Quit,
+}
+
+/// What the page that compares can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CompareCommand {
+    Start,
+    Stop,
+    /// Keeps what is shown.
+    Keep,
+    /// Shows one that is kept.
+    Open(i64),
+    Delete(i64),
+    Export(ExportFormat),
 }
 
 /// How the size of everything changes.
@@ -215,6 +230,7 @@ impl Command {
             | Self::OpenModel(_)
             | Self::UseFormats { .. }
             | Self::SetEnterSends(_)
+            | Self::Compare(_)
             | Self::CloseToast(_) => String::new(),
         }
     }

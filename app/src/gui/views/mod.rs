@@ -3,6 +3,7 @@
 //! A page beside the conversation is a variant of [`View`], with its name, icon and keys here, and an arm in [`page`].
 
 mod chat;
+mod compare;
 mod composer;
 mod fold;
 mod message;
@@ -23,6 +24,7 @@ use super::state::State;
 use super::words::Language;
 
 pub(crate) use chat::ChatView;
+pub(crate) use compare::{At, CACHES, CompareView, Report, Running, WEIGHTS};
 pub(crate) use palette::PaletteView;
 pub(crate) use sampling::SamplingView;
 
@@ -30,16 +32,18 @@ pub(crate) use sampling::SamplingView;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum View {
     Chat,
+    Compare,
     Settings,
 }
 
 impl View {
     /// In the order of the sidebar.
-    pub(crate) const ALL: [Self; 2] = [Self::Chat, Self::Settings];
+    pub(crate) const ALL: [Self; 3] = [Self::Chat, Self::Compare, Self::Settings];
 
     pub(crate) const fn name(self, t: Language) -> &'static str {
         match self {
             Self::Chat => t.view_chat(),
+            Self::Compare => t.view_compare(),
             Self::Settings => t.view_settings(),
         }
     }
@@ -47,6 +51,7 @@ impl View {
     pub(crate) const fn icon(self) -> Icon {
         match self {
             Self::Chat => Icon::Chat,
+            Self::Compare => Icon::Columns,
             Self::Settings => Icon::Gear,
         }
     }
@@ -55,6 +60,7 @@ impl View {
     pub(crate) const fn shortcut(self) -> KeyboardShortcut {
         let key = match self {
             Self::Chat => Key::Num1,
+            Self::Compare => Key::Num4,
             Self::Settings => Key::Comma,
         };
         KeyboardShortcut::new(Modifiers::COMMAND, key)
@@ -65,6 +71,7 @@ impl View {
 fn page(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
     match state.view {
         View::Chat => chat::show(ui, state, page),
+        View::Compare => compare::show(ui, state, page),
         View::Settings => settings::show(ui, state, page),
     }
 }
