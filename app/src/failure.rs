@@ -7,6 +7,7 @@ use inglenook::chat::ChatError;
 use inglenook::engine::EngineError;
 use inglenook::estimate::DeviceTableError;
 use inglenook::measure::MeasureError;
+use inglenook::model::builtin::BuiltinError;
 use inglenook::model::{LoadError, ModelError, QuantizeError};
 use inglenook::models::checkpoint::{CheckpointError, ExportError};
 use inglenook::models::text::{FileError, TokenizerError};
@@ -114,6 +115,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             ModelError::Tokenizer(TokenizerError::File(error)) => of_file(error),
             _ => MODEL,
         });
+    }
+    if cause.is::<BuiltinError>() {
+        return Some(FILE);
     }
     if let Some(error) = cause.downcast_ref::<ChatError>() {
         return Some(match error {

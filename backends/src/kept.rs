@@ -24,8 +24,13 @@ pub(crate) fn write<T: Serialize>(path: &Path, contents: &T) -> Result<(), Strin
     write_bytes(path, &text)
 }
 
-/// Writes a file beside its place and moves it there when it is complete.
+/// As [`write_whole`]; an error names the file.
 pub(crate) fn write_bytes(path: &Path, contents: &[u8]) -> Result<(), String> {
+    write_whole(path, contents).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Writes a file beside its place and moves it there when it is complete; its folder is made if need be.
+pub fn write_whole(path: &Path, contents: &[u8]) -> io::Result<()> {
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
     let temporary = path.with_extension(format!("{}-{number}.part", std::process::id()));
@@ -38,10 +43,9 @@ pub(crate) fn write_bytes(path: &Path, contents: &[u8]) -> Result<(), String> {
         file.sync_all()?;
         fs::rename(&temporary, path)
     };
-    whole().map_err(|error| {
+    whole().inspect_err(|_| {
         // There may be nothing to remove.
         let _ = fs::remove_file(&temporary);
-        format!("{}: {error}", path.display())
     })
 }
 

@@ -75,7 +75,7 @@ pub mod cpu;
 mod device;
 mod error;
 pub mod format;
-mod kept;
+pub mod kept;
 mod load;
 mod pages;
 pub mod plan;

@@ -4,6 +4,7 @@
 //! [`Model::preflight`] decides, by arithmetic alone, in which formats and with what context the model will
 //! run on a device, or says what would fit where this does not. [`Model::prepare`] then loads it.
 
+pub mod builtin;
 mod error;
 mod preflight;
 mod quantize;

@@ -19,6 +19,9 @@ pub(crate) fn weight_choice(text: &str) -> Result<WeightChoice, String> {
     }
 }
 
+/// How the model that comes with the program is named in place of a folder; `./builtin` is a folder of that name.
+pub(crate) const BUILTIN: &str = "builtin";
+
 /// Reads `TENSOR=FORMAT`.
 pub(crate) fn exception(text: &str) -> Result<FormatException, String> {
     let (pattern, format) = text.split_once('=').ok_or("it must be TENSOR=FORMAT")?;
@@ -31,8 +34,9 @@ pub(crate) fn exception(text: &str) -> Result<FormatException, String> {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct LoadArguments {
-    /// The model's folder: config.json, *.safetensors, tokenizer.json.
-    #[arg(short, long, value_name = "FOLDER")]
+    /// The model's folder: config.json, *.safetensors, tokenizer.json; `builtin` is the small model that comes with
+    /// Inglenook.
+    #[arg(short, long, value_name = "FOLDER", default_value = BUILTIN)]
     pub(crate) model: PathBuf,
     /// The device, as `ingle devices` names it; `auto` is the best GPU, or the CPU where there is none or it has no room.
     #[arg(long, value_name = "DEVICE", visible_alias = "device", default_value = "auto")]

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::model::WeightChoice;
 
-pub(crate) use load::{LoadArguments, SamplingArguments, weight_choice};
+pub(crate) use load::{BUILTIN, LoadArguments, SamplingArguments, weight_choice};
 pub(crate) use measure::{
     CompareArguments, ContestantArguments, EstimateArguments, OutputArguments, ProfileArguments,
     QualityArguments,
@@ -22,7 +22,8 @@ pub(crate) use talk::{
 const EXAMPLES: &str = "\
 Examples:
   ingle                                                   opens the window
-  ingle chat --model ~/models/Qwen3-0.6B                  talk with a model
+  ingle chat                                              talk with the built-in model
+  ingle chat --model ~/models/Qwen3-0.6B                  talk with another
   ingle chat --model ~/models/Qwen3-0.6B --weights nf4    the same in a quarter of the memory
   ingle run --model ~/models/Qwen3-0.6B \"Why is the sky blue?\"
   ingle run --model ~/models/Qwen3-0.6B --json < prompt.txt
@@ -45,8 +46,9 @@ use crate::commands::models::ModelsCommand;
 
 /// Local language models on whatever this machine has.
 ///
-/// Without a command: the window. Where there is no display, a conversation in the terminal if there is just one model
-/// on this machine; else its devices, how fast well-known models can be on them, and how to begin.
+/// Without a command: the window. Where there is no display, a conversation with the only model on this machine, or with the
+/// built-in one where there is no other; a reply to what is piped in; else the machine's devices, how fast well-known
+/// models can be on them, and how to begin.
 #[derive(Debug, Parser)]
 #[command(name = "ingle", version, arg_required_else_help = false, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -124,12 +126,12 @@ pub(crate) struct DevicesArguments {
 /// A model or a shape, and the formats it is kept in.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArguments {
-    /// A model's folder.
-    #[arg(short, long, value_name = "FOLDER", conflicts_with = "shape")]
-    pub(crate) model: Option<PathBuf>,
-    /// A shape, which gets random weights; `ingle shapes` lists them.
-    #[arg(long, value_name = "NAME", default_value = "llama-3.2-1b")]
-    pub(crate) shape: String,
+    /// A model's folder; `builtin` is the small model that comes with Inglenook.
+    #[arg(short, long, value_name = "FOLDER", default_value = BUILTIN, conflicts_with = "shape")]
+    pub(crate) model: PathBuf,
+    /// A shape, which gets random weights, in place of a model; `ingle shapes` lists them.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) shape: Option<String>,
     /// The format of the weights: f32, f16, bf16, int8 (also int8-g32, int8-g128), nf4, int4, w8a8, or
     /// w8a8-static:SCALE; `stored` is that of the model's files, and `auto` is that, too, but int8 beyond
     /// 2 GB. For a shape both are int8.

@@ -119,7 +119,7 @@ impl Report<'_> {
             "device_name": self.device.info.name,
             "tier": self.tier,
             "model": self.subject.name,
-            "synthetic": self.arguments.model.model.is_none(),
+            "synthetic": self.arguments.model.shape.is_some(),
             "weights": self.subject.formats.layers.to_string(),
             "embedding": self.subject.formats.embedding.to_string(),
             "cache": self.arguments.model.cache.to_string(),

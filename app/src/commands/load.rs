@@ -1,24 +1,25 @@
 //! Opening and loading a model, with what the user should know of it on standard error.
 
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use inglenook::Device;
 use inglenook::backend::plan::FusionSet;
 use inglenook::backend::{Progress, ProgressFn};
-use inglenook::model::{LoadOptions, LoadedModel, Model};
+use inglenook::model::{LoadOptions, LoadedModel, Model, builtin};
 use inglenook::verdict::{Choice, Note};
 
 use super::device::on_device;
-use crate::cli::LoadArguments;
+use crate::cli::{BUILTIN, LoadArguments};
 use crate::text;
 
 impl LoadArguments {
     /// Opens the model's folder.
     pub(crate) fn open(&self, with_text: bool) -> anyhow::Result<Model> {
-        let model =
-            if with_text { Model::open(&self.model)? } else { Model::open_without_text(&self.model)? };
+        let folder = model_folder(&self.model)?;
+        let model = if with_text { Model::open(&folder)? } else { Model::open_without_text(&folder)? };
         if self.no_converted {
             return Ok(model);
         }
@@ -60,6 +61,11 @@ pub(crate) fn keep_converted(model: Model, tell: &mut dyn FnMut(&str)) -> anyhow
         return Ok(model);
     }
     Ok(model.keep_converted(&folder)?)
+}
+
+/// The folder of a model that was named on the command line.
+pub(crate) fn model_folder(named: &Path) -> anyhow::Result<PathBuf> {
+    if named == Path::new(BUILTIN) { Ok(builtin::folder()?) } else { Ok(named.to_owned()) }
 }
 
 fn load_on(device: &Device, model: &Model, options: &LoadOptions) -> anyhow::Result<LoadedModel> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use inglenook::model::builtin;
 use inglenook::models::hub::library::{LocalModel, ModelState, list};
 use inglenook::models::hub::{Progress, Request, Settings, Stage, pull};
 use serde_json::json;
@@ -51,7 +52,12 @@ pub(crate) fn run(command: &ModelsCommand) -> anyhow::Result<()> {
 }
 
 fn show(arguments: &ListArguments) -> anyhow::Result<()> {
-    let models = list(&arguments.folder)?;
+    let mut folders = arguments.folder.clone();
+    match builtin::folder() {
+        Ok(folder) => folders.push(folder),
+        Err(error) => eprintln!("note: {error}"),
+    }
+    let models = list(&folders)?;
     if arguments.json {
         let models: Vec<_> = models.iter().map(in_json).collect();
         return text::print(&serde_json::to_string_pretty(&models)?);

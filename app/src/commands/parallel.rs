@@ -41,7 +41,7 @@ pub(crate) fn run(
             "device": device.info.id.to_string(),
             "device_name": device.info.name,
             "model": subject.name,
-            "synthetic": arguments.model.model.is_none(),
+            "synthetic": arguments.model.shape.is_some(),
             "weights": subject.formats.layers.to_string(),
             "embedding": subject.formats.embedding.to_string(),
             "cache": arguments.model.cache.to_string(),

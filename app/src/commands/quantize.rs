@@ -8,14 +8,14 @@ use anyhow::Context;
 use inglenook::model::Model;
 use inglenook::models::WeightFormats;
 
-use super::load::with_progress;
+use super::load::{model_folder, with_progress};
 use crate::cli::QuantizeArguments;
 use crate::interrupt::{self, Stoppable};
 use crate::text;
 
 pub(crate) fn run(arguments: &QuantizeArguments) -> anyhow::Result<()> {
     interrupt::install()?;
-    let model = Model::open_without_text(&arguments.model)?;
+    let model = Model::open_without_text(&model_folder(&arguments.model)?)?;
     let mut formats = WeightFormats::usual(arguments.weights);
     formats.embedding = arguments.embedding.unwrap_or(formats.embedding);
     formats.exceptions.clone_from(&arguments.keep);

@@ -8,6 +8,7 @@ use inglenook::model::{Model, WeightChoice};
 use inglenook::models::WeightFormats;
 use inglenook::models::shapes::find;
 
+use super::load::model_folder;
 use crate::cli::ModelArguments;
 use crate::failure::usage;
 
@@ -32,16 +33,13 @@ impl ModelArguments {
     /// The model or the shape asked for.
     pub(crate) fn subject(&self) -> anyhow::Result<Subject> {
         let fusion = if self.no_fusion { FusionSet::none() } else { FusionSet::all() };
-        if let Some(folder) = &self.model {
-            let model = Model::open_without_text(folder)?;
+        let Some(name) = &self.shape else {
+            let model = Model::open_without_text(&model_folder(&self.model)?)?;
             let (plan, formats) = model.plan(self.weights, self.embedding, fusion)?;
             return Ok(Subject { name: model.name(), formats, plan, model: Some(model) });
-        }
-        let Some(shape) = find(&self.shape) else {
-            return Err(usage(format!(
-                "there is no shape `{}`; `ingle shapes` lists those there are",
-                self.shape
-            )));
+        };
+        let Some(shape) = find(name) else {
+            return Err(usage(format!("there is no shape `{name}`; `ingle shapes` lists those there are")));
         };
         let layers = match self.weights {
             WeightChoice::Format(format) => format,
@@ -60,8 +58,8 @@ impl ModelArguments {
         };
         let plan = architecture
             .plan(&formats.clone().into())
-            .with_context(|| format!("the shape {} makes no plan", self.shape))?;
+            .with_context(|| format!("the shape {name} makes no plan"))?;
         let plan = plan.fused(fusion).context("fusion broke the plan; --no-fusion leaves it out")?;
-        Ok(Subject { name: self.shape.clone(), formats, plan, model: None })
+        Ok(Subject { name: name.clone(), formats, plan, model: None })
     }
 }

@@ -87,6 +87,8 @@ fn check(
     in_use: Option<(Arc<Plan>, String)>,
     watch: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
 ) -> anyhow::Result<Checked> {
+    // For all devices: there is one file for all.
+    remembered().forget().map_err(|why| anyhow::anyhow!("what is known cannot be forgotten: {why}"))?;
     let mut checked = Checked::default();
     let mut plans: Vec<(Arc<Plan>, String)> = in_use.into_iter().collect();
     let shape = shapes::find(SHAPE).ok_or_else(|| anyhow::anyhow!("there is no shape {SHAPE}"))?;

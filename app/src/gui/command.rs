@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use egui::{Key, KeyboardShortcut, Modifiers};
 
+use super::desk::OpenOrder;
+use super::library::LibraryCommand;
 use super::parts::Icon;
 use super::state::State;
 use super::theme::ThemeChoice;
@@ -68,6 +70,12 @@ pub(crate) enum Command {
     TryAgain,
     LookForDevices,
 
+    /// Something of the pages of models and devices.
+    Library(LibraryCommand),
+    /// Asks for a folder, and looks for models in it.
+    ChooseLibraryFolder,
+    /// Opens a model with choices of its own, which are those of the next time too.
+    Load(Box<OpenOrder>),
     Compare(CompareCommand),
 
     Show(View),
@@ -153,7 +161,17 @@ impl Menu {
                 C::Copy(None),
                 C::Undo,
             ],
-            Self::Model => vec![C::ChooseModel, C::TryAgain, C::CloseModel, C::LookForDevices],
+            Self::Model => vec![
+                C::ChooseModel,
+                C::TryAgain,
+                C::CloseModel,
+                C::ChooseLibraryFolder,
+                C::Library(LibraryCommand::Look),
+                C::LookForDevices,
+                C::Library(LibraryCommand::Measure),
+                C::Library(LibraryCommand::ForgetVerdicts),
+                C::Library(LibraryCommand::StopDownload),
+            ],
             Self::View => {
                 let mut list: Vec<_> = View::ALL.into_iter().map(C::Show).collect();
                 list.extend([
@@ -203,6 +221,8 @@ impl Command {
             Self::TryAgain => t.load_again().to_owned(),
             Self::UseDevice(name) => t.use_device(name),
             Self::LookForDevices => t.look_for_devices().to_owned(),
+            Self::Library(command) => command.name(t).to_owned(),
+            Self::ChooseLibraryFolder => t.choose_library_folder().to_owned(),
             Self::Show(view) => t.show_view(view.name(t)),
             Self::Palette => t.palette().to_owned(),
             Self::ToggleSidebar => t.toggle_sidebar().to_owned(),
@@ -228,6 +248,7 @@ impl Command {
             | Self::SavePreset(_)
             | Self::DeletePreset(_)
             | Self::OpenModel(_)
+            | Self::Load(_)
             | Self::UseFormats { .. }
             | Self::SetEnterSends(_)
             | Self::Compare(_)
@@ -250,7 +271,8 @@ impl Command {
             Self::Copy(_) => Icon::Copy,
             Self::Undo => Icon::Undo,
             Self::FocusComposer | Self::OpenChat(_) => Icon::Chat,
-            Self::ChooseModel => Icon::Folder,
+            Self::ChooseModel | Self::ChooseLibraryFolder => Icon::Folder,
+            Self::Library(_) => Icon::Box,
             Self::CloseModel => Icon::Close,
             Self::UseDevice(_) | Self::LookForDevices => Icon::Chip,
             Self::Show(view) => view.icon(),
@@ -275,7 +297,8 @@ impl Command {
             Self::Stop => (Modifiers::NONE, Key::Escape),
             Self::Regenerate(None) => (Modifiers::COMMAND, Key::R),
             Self::Edit(None) => (Modifiers::COMMAND, Key::E),
-            Self::Copy(None) => (WITH_SHIFT, Key::C),
+            // With C, the system makes it an order to copy what is selected.
+            Self::Copy(None) => (WITH_SHIFT, Key::Y),
             Self::Undo => (Modifiers::COMMAND, Key::Z),
             Self::FocusComposer => (Modifiers::COMMAND, Key::L),
             Self::ChooseModel => (Modifiers::COMMAND, Key::O),
@@ -322,6 +345,7 @@ impl Command {
             Self::Undo => !state.undo.is_empty(),
             Self::CloseModel => !state.model.is_none(),
             Self::TryAgain => state.trouble.is_some(),
+            Self::Library(command) => command.is_possible(state),
             Self::UseDevice(name) => *name != state.settings.device,
             Self::SetTheme(theme) => *theme != state.settings.theme,
             Self::SetLanguage(language) => *language != state.settings.language(),
@@ -335,7 +359,7 @@ impl Command {
         let popup = ctx.any_popup_open() || state.palette.is_some() || state.editing.is_some();
         let mut pressed = vec![];
         let mut list = Self::listed();
-        // Those with more keys first: Ctrl+Shift+C is not Ctrl+C.
+        // Those with more keys first: Ctrl+Shift+P is not Ctrl+P.
         list.sort_by_key(|command| {
             let shift = command.shortcut().is_some_and(|keys| keys.modifiers.shift);
             std::cmp::Reverse(shift)

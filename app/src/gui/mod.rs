@@ -10,9 +10,11 @@
 //! `app/DESIGN.md` has the rules for words and looks, and says how to add a view, a command or a string.
 
 mod app;
+mod checkup;
 mod command;
 mod desk;
 mod job;
+mod library;
 mod live;
 mod markdown;
 mod page;

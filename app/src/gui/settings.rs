@@ -1,5 +1,6 @@
 //! What the window remembers from one start to the next.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use inglenook::backend::format::CacheFormat;
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) sampling: SamplingSettings,
     /// Folders in which models are looked for, besides the download cache.
     pub(crate) folders: Vec<PathBuf>,
+    /// Bytes per second that devices were measured to read.
+    pub(crate) speeds: BTreeMap<String, f64>,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             system: None,
             sampling: SamplingSettings::default(),
             folders: vec![],
+            speeds: BTreeMap::new(),
         }
     }
 }
@@ -68,6 +72,18 @@ impl Default for Settings {
 impl Settings {
     pub(crate) fn language(&self) -> Language {
         self.language.unwrap_or_else(Language::of_system)
+    }
+
+    /// Takes over the choices that a model was opened with.
+    pub(crate) fn take(&mut self, order: &OpenOrder) {
+        self.device.clone_from(&order.device);
+        self.weights = match order.weights {
+            WeightChoice::Auto => "auto".to_owned(),
+            WeightChoice::Stored => "stored".to_owned(),
+            WeightChoice::Format(format) => format.to_string(),
+        };
+        self.cache = order.cache.to_string();
+        self.context = order.context;
     }
 
     /// What opens a model as it is set here. A name of a format that is not known is as if there were none.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use inglenook::backend::Unavailable;
 
+use super::checkup::Checkup;
 use super::desk::{DeviceCard, Facts, Loading};
+use super::library::Library;
 use super::live::Live;
 use super::settings::Settings;
 use super::toast::Toasts;
@@ -26,6 +28,9 @@ pub(crate) struct State {
     /// Best first; empty until they are known.
     pub(crate) devices: Vec<DeviceCard>,
     pub(crate) missing: Vec<Unavailable>,
+    pub(crate) library: Library,
+    /// The last check of a device.
+    pub(crate) checkup: Option<Checkup>,
     /// Replies that are being written, in any conversation.
     pub(crate) live: HashMap<MessageId, Live>,
     pub(crate) editing: Option<Editing>,
@@ -138,6 +143,8 @@ impl State {
             trouble: None,
             devices: vec![],
             missing: vec![],
+            library: Library::default(),
+            checkup: None,
             live: HashMap::new(),
             editing: None,
             renaming: None,

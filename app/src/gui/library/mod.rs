@@ -3,6 +3,7 @@
 //! Everything that takes longer than a frame is a [`Job`]: looking through folders, reckoning, measuring how fast devices read
 //! their memory, asking a hub, and downloading. [`Library::take`] takes what they report.
 
+mod command;
 mod download;
 mod outlook;
 
@@ -15,9 +16,11 @@ use inglenook::Device;
 use inglenook::backend::format::CacheFormat;
 use inglenook::model::WeightChoice;
 use inglenook::models::hub::library::{LocalModel, ModelState, list_in};
-use inglenook::models::hub::{HubError, Offer, Request, Settings, look};
+use inglenook::models::hub::{HubError, Offer, Progress, Request, Settings, look};
+use inglenook::verdict::remembered;
 
 use super::job::Job;
+pub(crate) use command::LibraryCommand;
 pub(crate) use download::{Doing, Download, End};
 pub(crate) use outlook::{Cell, FormatOutlook, Held, Outlook, Subject, Terms, is_usual, speed_name};
 
@@ -25,7 +28,6 @@ pub(crate) use outlook::{Cell, FormatOutlook, Held, Outlook, Subject, Terms, is_
 pub(crate) type Reckoned = Result<Outlook, String>;
 
 /// The state of the page of models.
-#[derive(Default)]
 pub(crate) struct Library {
     /// The model that comes with the program, where it lies; it comes first.
     pub(crate) built_in: Option<PathBuf>,
@@ -56,6 +58,34 @@ pub(crate) struct Library {
     /// What is being reckoned, or was.
     asked: Option<(Vec<Subject>, Terms)>,
     measuring: Option<Job<(String, Result<f64, String>)>>,
+    forgetting: Option<Job<Result<(), String>>>,
+}
+
+impl Default for Library {
+    fn default() -> Self {
+        Self {
+            built_in: None,
+            models: None,
+            faults: vec![],
+            chosen: None,
+            weights: WeightChoice::Auto,
+            cache: CacheFormat::F16,
+            context: None,
+            device: None,
+            offer: None,
+            download: None,
+            typed: String::new(),
+            typed_fault: None,
+            unmeasured: BTreeMap::new(),
+            hub: None,
+            outlooks: vec![],
+            scan: None,
+            reckoning: None,
+            asked: None,
+            measuring: None,
+            forgetting: None,
+        }
+    }
 }
 
 /// A model of the hub that was asked for.
@@ -76,6 +106,8 @@ pub(crate) struct Changed {
     pub(crate) downloaded: Option<(String, End)>,
     /// Devices that were measured.
     pub(crate) speeds: Vec<(String, f64)>,
+    /// What is known of kernels was forgotten, or could not be.
+    pub(crate) forgotten: Option<Result<(), String>>,
 }
 
 impl Library {
@@ -139,7 +171,7 @@ impl Library {
     pub(crate) fn ask(&mut self, ctx: &egui::Context, name: &str) {
         let (hub, request) = (self.hub(), Request { model: name.to_owned(), ..Request::default() });
         let started = Job::start(ctx, "hub", move |reporter| {
-            let mut watch = |_: &_| {
+            let mut watch = |_: &Progress<'_>| {
                 if reporter.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             let offer = hub.and_then(|hub| look(&hub, &request, &mut watch));
@@ -153,9 +185,10 @@ impl Library {
 
     /// Downloads a model, or the rest of one.
     pub(crate) fn download(&mut self, ctx: &egui::Context, model: String) {
-        let started = self.hub().map_err(|error| error.to_string()).and_then(|hub| {
-            Download::start(ctx, hub, model).map_err(|error| error.to_string())
-        });
+        let started = self
+            .hub()
+            .map_err(|error| error.to_string())
+            .and_then(|hub| Download::start(ctx, hub, model).map_err(|error| error.to_string()));
         match started {
             Ok(download) => self.download = Some(download),
             Err(fault) => self.typed_fault = Some(fault),
@@ -179,6 +212,17 @@ impl Library {
         }
     }
 
+    /// Forgets which kernels are right. A check that is being made holds on to what is known until it ends.
+    pub(crate) fn forget(&mut self, ctx: &egui::Context) {
+        let started = Job::start(ctx, "forget", |reporter| {
+            reporter.tell(remembered().forget());
+        });
+        match started {
+            Ok(job) => self.forgetting = Some(job),
+            Err(error) => self.faults.push(error.to_string()),
+        }
+    }
+
     /// Takes what has been reported.
     pub(crate) fn take(&mut self) -> Changed {
         let mut changed = Changed::default();
@@ -190,6 +234,7 @@ impl Library {
                 self.scan = None;
             }
         }
+        changed.forgotten = self.forgetting.as_mut().and_then(Job::poll);
         if let Some(asked) = &mut self.offer
             && let Some(answer) = asked.job.poll()
         {
@@ -240,7 +285,8 @@ impl Library {
         self.outlooks.retain(|(subject, _)| subjects.contains(subject));
         let started = Job::start(ctx, "reckon", move |reporter| {
             for subject in subjects {
-                let reckoned = outlook::outlook(&subject, &terms).map_err(|error| crate::failure::message(&error));
+                let reckoned =
+                    outlook::outlook(&subject, &terms).map_err(|error| crate::failure::message(&error));
                 if !reporter.tell((subject, reckoned)) {
                     break;
                 }
@@ -259,6 +305,9 @@ impl Library {
         let ready = self.models.iter().flatten().filter(|model| model.state == ModelState::Supported);
         let mut folders: Vec<&Path> = ready.map(|model| model.path.as_path()).collect();
         folders.sort_by_key(|folder| self.chosen.as_deref() != Some(*folder));
-        offer.into_iter().chain(folders.into_iter().map(|folder| Subject::Folder(folder.to_owned()))).collect()
+        offer
+            .into_iter()
+            .chain(folders.into_iter().map(|folder| Subject::Folder(folder.to_owned())))
+            .collect()
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Held {
 }
 
 /// All that an answer depends on, besides the model.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Terms {
     pub(crate) devices: Vec<DeviceInfo>,
     /// Bytes per second that each device was measured to read, by [`speed_name`].
@@ -44,6 +44,13 @@ pub(crate) struct Terms {
     pub(crate) held: Option<Held>,
     pub(crate) cache: CacheFormat,
     pub(crate) context: Option<usize>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        let (devices, speeds) = (vec![], BTreeMap::new());
+        Self { devices, speeds, held: None, cache: CacheFormat::F16, context: None }
+    }
 }
 
 /// The answer.
@@ -174,7 +181,8 @@ fn reckon(
     let context = terms.context.unwrap_or(USUAL_CONTEXT.min(made_for));
     let mut formats: Vec<FormatOutlook> = vec![];
     let mut stored_is_dense = true;
-    let smaller = WeightFormat::SMALLER.into_iter().chain([WeightFormat::W8A8]);
+    let w8a8: WeightFormat = "w8a8".parse()?;
+    let smaller = WeightFormat::SMALLER.into_iter().chain([w8a8]);
     let choices = std::iter::once(WeightChoice::Stored).chain(smaller.map(WeightChoice::Format));
     for choice in choices {
         let (weights, plan) = plan(choice)?;
@@ -231,8 +239,7 @@ pub(crate) const fn is_usual(device: &DeviceInfo) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use inglenook::backend::device::DeviceLimits;
-    use inglenook::backend::{Numerics, Tier};
+    use inglenook::backend::{DeviceLimits, Numerics, Tier};
 
     use super::*;
 

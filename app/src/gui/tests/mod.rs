@@ -3,7 +3,9 @@
 //! The harness looks at every frame that settles: an input without an accessible name fails the test.
 
 mod chat;
+mod checks;
 mod devices;
+mod library;
 mod list;
 mod looks;
 mod speed;
@@ -69,7 +71,7 @@ impl Window {
     }
 
     fn with(data: TempDir, model: TempDir, open: Option<PathBuf>) -> Self {
-        let start = Start { data: Some(data.path().to_owned()), model: open };
+        let start = Start { data: Some(data.path().to_owned()), model: open, built_in: false };
         let harness = Harness::builder()
             .with_size([1180.0, 780.0])
             .allow_missing_glyphs()
@@ -129,16 +131,20 @@ impl Window {
         self.frames(2);
     }
 
-    pub(super) fn type_into(&mut self, field: &str, text: &str) {
-        let by_name = |node: &egui_kittest::Node<'_>| {
-            use egui_kittest::kittest::NodeT;
-            let node = node.accesskit_node();
-            let is_field = matches!(node.role(), Role::TextInput | Role::MultilineTextInput);
-            is_field && node.label().is_some_and(|label| label == field)
+    /// A field that is typed into.
+    fn field<'a>(&'a self, name: &'a str) -> egui_kittest::Node<'a> {
+        use egui_kittest::kittest::NodeT;
+
+        let is_field = |node: &egui_kittest::Node<'_>| {
+            matches!(node.accesskit_node().role(), Role::TextInput | Role::MultilineTextInput)
         };
-        self.harness.get(egui_kittest::kittest::By::new().predicate(by_name)).focus();
+        self.harness.get_all_by_label(name).find(is_field).unwrap()
+    }
+
+    pub(super) fn type_into(&mut self, field: &str, text: &str) {
+        self.field(field).focus();
         self.frames(1);
-        self.harness.get(egui_kittest::kittest::By::new().predicate(by_name)).type_text(text);
+        self.field(field).type_text(text);
         self.frames(2);
     }
 

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use super::super::app::{App, Picked, Purpose};
 use super::super::command::{Command, CompareCommand};
 use super::super::job::Job;
+use super::super::views::View;
 use super::apply as carry_out;
 use crate::store::ExportFormat;
 
 pub(super) fn apply(app: &mut App, command: &Command, ctx: &egui::Context) {
     let purpose = match command {
         Command::ChooseModel => Purpose::Model,
+        Command::ChooseLibraryFolder => Purpose::Library,
         Command::Export(format) => Purpose::Export(*format),
         Command::Compare(CompareCommand::Export(format)) => Purpose::ExportComparison(*format),
         _ => Purpose::Import,
@@ -23,6 +25,7 @@ pub(super) fn apply(app: &mut App, command: &Command, ctx: &egui::Context) {
     // It is made here, as some systems ask for, and waited for elsewhere.
     let wait: std::pin::Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match purpose {
         Purpose::Model => Box::pin(dialog.set_title(t.choose_folder()).pick_folder()),
+        Purpose::Library => Box::pin(dialog.set_title(t.choose_library_folder()).pick_folder()),
         Purpose::Import => {
             Box::pin(dialog.set_title(t.import()).add_filter("JSON, Markdown", &["json", "md"]).pick_file())
         }
@@ -55,7 +58,7 @@ fn file_name(title: &str, ending: &str) -> String {
 }
 
 /// Takes what was chosen in a dialog.
-pub(in super::super) fn take_picked(app: &mut App) {
+pub(in super::super) fn take_picked(app: &mut App, ctx: &egui::Context) {
     let Some(dialog) = &mut app.dialog else { return };
     let picked = dialog.poll();
     if picked.is_none() && !dialog.has_ended() {
@@ -65,6 +68,7 @@ pub(in super::super) fn take_picked(app: &mut App) {
     let Some(Picked { purpose, path: Some(path) }) = picked else { return };
     match purpose {
         Purpose::Model => super::model::apply(app, Command::OpenModel(path)),
+        Purpose::Library => super::library::add_folder(&mut app.state, &path, ctx),
         Purpose::Import => app.store.import(path),
         Purpose::ExportComparison(format) => super::compare::export(app, format, &path),
         Purpose::Export(format) => {
@@ -78,6 +82,10 @@ pub(in super::super) fn take_dropped(app: &mut App, ctx: &egui::Context) {
     let dropped = ctx.input(|input| input.raw.dropped_files.clone());
     for path in dropped.into_iter().map(|file| file.path().to_owned()) {
         match kind(&path) {
+            // There one looks before one loads.
+            Some(folder) if app.state.view == View::Models => {
+                super::library::add_folder(&mut app.state, &folder, ctx);
+            }
             Some(folder) => carry_out(app, Command::OpenModel(folder), ctx),
             None => app.store.import(path),
         }

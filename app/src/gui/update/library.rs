@@ -4,43 +4,37 @@ use std::path::{Path, PathBuf};
 
 use super::super::app::App;
 use super::super::checkup::Checkup;
-use super::super::command::Command;
-use super::super::library::{End, Held, Terms, is_usual, speed_name};
+use super::super::library::{End, Held, LibraryCommand, Terms, is_usual, speed_name};
 use super::super::state::{ModelState, State};
 use super::super::views::View;
-use inglenook::verdict::remembered;
 
 /// Carries out a command of the page of models or of devices.
-pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
+pub(super) fn apply(app: &mut App, command: LibraryCommand, ctx: &egui::Context) {
     let state = &mut app.state;
     match command {
-        Command::LookForModels => look(state, ctx),
-        Command::AddModel(typed) => add(state, &typed, ctx),
-        Command::ForgetFolder(folder) => {
+        LibraryCommand::Look => look(state, ctx),
+        LibraryCommand::Add(typed) => add(state, &typed, ctx),
+        LibraryCommand::ForgetFolder(folder) => {
             state.settings.folders.retain(|known| *known != folder);
             look(state, ctx);
         }
-        Command::Download(model) => state.library.download(ctx, model),
-        Command::StopDownload => {
+        LibraryCommand::Download(model) => state.library.download(ctx, model),
+        LibraryCommand::StopDownload => {
             if let Some(download) = &state.library.download {
                 download.cancel();
             }
         }
-        Command::MeasureDevices => {
+        LibraryCommand::Measure => {
             let devices = state.devices.iter().map(|card| card.device.clone()).collect();
             state.library.measure(ctx, devices);
         }
-        Command::CheckDevice(name) => check(state, &name, ctx),
-        Command::StopCheck => {
+        LibraryCommand::Check(name) => check(state, &name, ctx),
+        LibraryCommand::StopCheck => {
             if let Some(checkup) = &state.checkup {
                 checkup.cancel();
             }
         }
-        Command::ForgetVerdicts => {
-            forget(state);
-            app.desk.look_for_devices();
-        }
-        _ => {}
+        LibraryCommand::ForgetVerdicts => state.library.forget(ctx),
     }
 }
 
@@ -60,7 +54,8 @@ fn add(state: &mut State, typed: &str, ctx: &egui::Context) {
     let t = state.settings.language();
     state.library.typed_fault = None;
     let folder = with_home(typed);
-    let is_name = typed.split('/').count() == 2 && !typed.starts_with(['/', '.', '~']) && !typed.contains('\\');
+    let is_name =
+        typed.split('/').count() == 2 && !typed.starts_with(['/', '.', '~']) && !typed.contains('\\');
     if typed.is_empty() {
     } else if folder.is_dir() {
         state.library.typed.clear();
@@ -85,26 +80,14 @@ fn look(state: &mut State, ctx: &egui::Context) {
     state.library.look(ctx, folders);
 }
 
-fn forget(state: &mut State) -> bool {
-    let t = state.settings.language();
-    match remembered().forget() {
-        Ok(()) => {
-            state.toasts.note(t.verdicts_forgotten());
-            true
-        }
-        Err(why) => {
-            state.toasts.problem(why);
-            false
-        }
-    }
-}
-
-/// Checks a device anew. What is known is forgotten first, for all devices: there is one file for all.
+/// Checks a device anew.
 fn check(state: &mut State, name: &str, ctx: &egui::Context) {
-    if state.checkup.as_ref().is_some_and(|checkup| checkup.end.is_none()) || !forget(state) {
+    if state.checkup.as_ref().is_some_and(|checkup| checkup.end.is_none()) {
         return;
     }
-    let Some(card) = state.devices.iter().find(|card| card.device.info.id.to_string() == name) else { return };
+    let Some(card) = state.devices.iter().find(|card| card.device.info.id.to_string() == name) else {
+        return;
+    };
     let in_use = state.model.facts().map(|facts| (facts.plan.clone(), facts.weights.clone()));
     match Checkup::start(ctx, card.device.clone(), in_use) {
         Ok(checkup) => state.checkup = Some(checkup),
@@ -130,6 +113,14 @@ pub(in super::super) fn take_library(app: &mut App, ctx: &egui::Context) {
         Some((model, End::Stopped)) => state.toasts.note(t.download_stopped(&model)),
         // It is told where it happened.
         Some((_, End::Failed(_))) | None => {}
+    }
+    match changed.forgotten {
+        Some(Ok(())) => {
+            state.toasts.note(t.verdicts_forgotten());
+            app.desk.look_for_devices();
+        }
+        Some(Err(why)) => state.toasts.problem(why),
+        None => {}
     }
     if state.checkup.as_mut().is_some_and(Checkup::take) {
         app.desk.look_for_devices();

@@ -3,6 +3,7 @@
 mod chat;
 mod compare;
 mod files;
+mod library;
 mod list;
 mod model;
 mod news;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 
 pub(super) use compare::take_reports;
 pub(super) use files::{take_dropped, take_picked};
+pub(super) use library::take_library;
+pub(super) use model::take_built_in;
 pub(super) use news::{take_events, take_news};
 
 use super::app::App;
@@ -59,9 +62,12 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
         | Command::CloseModel
         | Command::UseDevice(_)
         | Command::UseFormats { .. }
+        | Command::Load(_)
         | Command::TryAgain
         | Command::LookForDevices => model::apply(app, command),
+        Command::Library(command) => library::apply(app, command, ctx),
         Command::ChooseModel
+        | Command::ChooseLibraryFolder
         | Command::Export(_)
         | Command::Import
         | Command::Compare(CompareCommand::Export(_)) => files::apply(app, &command, ctx),

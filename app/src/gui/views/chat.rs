@@ -20,7 +20,7 @@ use crate::gui::theme::{gap, radius, strong, text};
 /// As wide as lines can be read well.
 pub(super) const WIDEST: f32 = 760.0;
 /// Between messages.
-const BETWEEN: f32 = 18.0;
+const BETWEEN: f32 = 10.0;
 /// Texts of messages out of sight that are kept parsed.
 const PARSED: usize = 300;
 
@@ -185,6 +185,7 @@ fn column(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.add_space(side);
         ui.vertical(|ui| {
+            ui.spacing_mut().item_spacing.x = gap::SMALL;
             ui.set_width(width);
             content(ui);
         });

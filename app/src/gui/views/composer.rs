@@ -89,7 +89,10 @@ fn field(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
 /// How much of the context is used.
 fn context(ui: &mut Ui, state: &State, page: &Page<'_>) {
     let Some(facts) = state.model.facts() else { return };
-    let used = state.chats.tokens.get(&state.chats.current.id()).copied().unwrap_or_default();
+    // Of a conversation from before the start the last reply knows.
+    let known = state.last_reply().and_then(|reply| reply.statistics.as_ref());
+    let known = known.map_or(0, |statistics| statistics.prompt_tokens + statistics.tokens);
+    let used = state.chats.tokens.get(&state.chats.current.id()).copied().unwrap_or(known);
     let used = used.min(facts.context);
     let share = used as f32 / facts.context.max(1) as f32;
     let color = if share > 0.9 { page.tokens.warning } else { page.tokens.ember };

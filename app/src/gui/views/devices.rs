@@ -6,7 +6,7 @@ use inglenook::backend::DeviceInfo;
 use super::model_menu::why;
 use crate::gui::command::Command;
 use crate::gui::desk::DeviceCard;
-use crate::gui::library::speed_name;
+use crate::gui::library::{LibraryCommand, speed_name};
 use crate::gui::page::Page;
 use crate::gui::parts::{card, page as place, quiet, section};
 use crate::gui::state::State;
@@ -22,7 +22,11 @@ pub(super) fn show(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
         ui.spacing_mut().item_spacing.y = gap::SMALL;
         ui.label(RichText::new(t.devices_intro()).color(page.tokens.text_muted));
         ui.horizontal_wrapped(|ui| {
-            for command in [Command::LookForDevices, Command::MeasureDevices, Command::ForgetVerdicts] {
+            for command in [
+                Command::LookForDevices,
+                Command::Library(LibraryCommand::Measure),
+                Command::Library(LibraryCommand::ForgetVerdicts),
+            ] {
                 if quiet(ui, &command.name(t)).clicked() {
                     page.send(command);
                 }
@@ -85,7 +89,7 @@ fn device(ui: &mut Ui, state: &State, known: &DeviceCard, page: &mut Page<'_>) {
         let running = state.checkup.as_ref().is_some_and(|checkup| checkup.end.is_none());
         ui.add_enabled_ui(!running, |ui| {
             if quiet(ui, t.check_device()).accessible_name(t.check_named_device(&info.name)).clicked() {
-                page.send(Command::CheckDevice(id.clone()));
+                page.send(Command::Library(LibraryCommand::Check(id.clone())));
             }
         });
     });
@@ -154,7 +158,7 @@ fn checkup(ui: &mut Ui, state: &State, id: &str, page: &mut Page<'_>) {
                 ui.spinner();
                 ui.label(t.check_running());
                 if quiet(ui, t.check_stop()).clicked() {
-                    page.send(Command::StopCheck);
+                    page.send(Command::Library(LibraryCommand::StopCheck));
                 }
             });
             ui.label(RichText::new(&checkup.doing).size(text::SMALL).color(tokens.text_muted));

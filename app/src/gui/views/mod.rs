@@ -5,9 +5,11 @@
 mod chat;
 mod compare;
 mod composer;
+mod devices;
 mod fold;
 mod message;
 mod model_menu;
+mod models;
 mod overlay;
 mod palette;
 mod sampling;
@@ -32,17 +34,22 @@ pub(crate) use sampling::SamplingView;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum View {
     Chat,
+    Models,
+    Devices,
     Compare,
     Settings,
 }
 
 impl View {
     /// In the order of the sidebar.
-    pub(crate) const ALL: [Self; 3] = [Self::Chat, Self::Compare, Self::Settings];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Chat, Self::Models, Self::Devices, Self::Compare, Self::Settings];
 
     pub(crate) const fn name(self, t: Language) -> &'static str {
         match self {
             Self::Chat => t.view_chat(),
+            Self::Models => t.view_models(),
+            Self::Devices => t.view_devices(),
             Self::Compare => t.view_compare(),
             Self::Settings => t.view_settings(),
         }
@@ -51,6 +58,8 @@ impl View {
     pub(crate) const fn icon(self) -> Icon {
         match self {
             Self::Chat => Icon::Chat,
+            Self::Models => Icon::Box,
+            Self::Devices => Icon::Chip,
             Self::Compare => Icon::Columns,
             Self::Settings => Icon::Gear,
         }
@@ -60,6 +69,8 @@ impl View {
     pub(crate) const fn shortcut(self) -> KeyboardShortcut {
         let key = match self {
             Self::Chat => Key::Num1,
+            Self::Models => Key::Num2,
+            Self::Devices => Key::Num3,
             Self::Compare => Key::Num4,
             Self::Settings => Key::Comma,
         };
@@ -71,6 +82,8 @@ impl View {
 fn page(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
     match state.view {
         View::Chat => chat::show(ui, state, page),
+        View::Models => models::show(ui, state, page),
+        View::Devices => devices::show(ui, state, page),
         View::Compare => compare::show(ui, state, page),
         View::Settings => settings::show(ui, state, page),
     }

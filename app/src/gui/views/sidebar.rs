@@ -13,7 +13,7 @@ use crate::gui::parts::{Icon, IconButton};
 use crate::gui::state::{Field, State};
 use crate::gui::theme::{gap, radius, strong, text};
 use crate::gui::words::Language;
-use crate::store::Hit;
+use crate::store::{Hit, Span};
 
 const ROW: f32 = 34.0;
 
@@ -217,13 +217,15 @@ fn actions(ui: &mut Ui, head: &Head, response: &Response, page: &mut Page<'_>) {
         egui::pos2(response.rect.right() - 16.0, response.rect.center().y),
         vec2(24.0, 24.0),
     );
-    if response.contains_pointer() {
+    let popup = egui::Id::unique(("more", head.id.0));
+    // The menu stays when the pointer goes into it.
+    if response.contains_pointer() || Popup::is_id_open(ui.ctx(), popup) {
         let more = ui
             .scope_builder(egui::UiBuilder::new().max_rect(place).id_salt(head.id.0), |ui| {
                 IconButton::new(Icon::Down, t.more()).size(24.0).show(ui)
             })
             .inner;
-        Popup::menu(&more).show(content);
+        Popup::menu(&more).id(popup).show(content);
     }
 }
 
@@ -287,10 +289,9 @@ fn hit(ui: &mut Ui, hit: &Hit, page: &Page<'_>) -> Response {
     let format = |font, color| egui::TextFormat::simple(font, color);
     let title = format(strong(text::CONTROL), page.tokens.text);
     job.append(&format!("{}\n", hit.title), 0.0, title);
-    for span in &hit.snippet {
-        let color = if span.found { page.tokens.ember } else { page.tokens.text_muted };
-        let words = span.text.replace('\n', " ");
-        job.append(&words, 0.0, format(crate::gui::theme::regular(text::SMALL), color));
+    for Span { text: words, found } in &hit.snippet {
+        let color = if *found { page.tokens.ember } else { page.tokens.text_muted };
+        job.append(&words.replace('\n', " "), 0.0, format(crate::gui::theme::regular(text::SMALL), color));
     }
     let button = Button::new(job).frame_when_inactive(false).wrap().min_size(vec2(ui.available_width(), 0.0));
     ui.add(button).on_hover_cursor(CursorIcon::PointingHand).accessible_name(&hit.title)

@@ -6,6 +6,8 @@
 mod chat;
 mod common;
 mod compare;
+mod devices;
+mod library;
 mod model;
 mod settings;
 

@@ -7,7 +7,7 @@ use egui::{Key, RichText, TextEdit, Ui};
 
 use super::table;
 use crate::gui::command::Command;
-use crate::gui::library::{Doing, Download, End, Subject};
+use crate::gui::library::{Doing, Download, End, LibraryCommand, Subject};
 use crate::gui::page::Page;
 use crate::gui::parts::{Icon, IconButton, Meter, primary, quiet};
 use crate::gui::state::State;
@@ -26,7 +26,7 @@ pub(super) fn show(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
         let field = ui.add(edit).accessible_name(t.add_model_hint());
         let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         if quiet(ui, t.add_model_look()).clicked() || entered {
-            page.send(Command::AddModel(library.typed.clone()));
+            page.send(Command::Library(LibraryCommand::Add(library.typed.clone())));
         }
         if quiet(ui, t.choose_library_folder()).clicked() {
             page.send(Command::ChooseLibraryFolder);
@@ -62,14 +62,15 @@ pub(super) fn offer(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
         }
         Some(Ok(offer)) => {
             let offer = Arc::clone(offer);
-            let bytes = offer.bytes.map_or(t.offer_unknown_bytes().to_owned(), |b| t.offer_bytes(&gibibytes(b)));
+            let bytes =
+                offer.bytes.map_or(t.offer_unknown_bytes().to_owned(), |b| t.offer_bytes(&gibibytes(b)));
             ui.label(RichText::new(bytes).color(page.tokens.text_muted));
             table::show(ui, state, &Subject::Offer(offer), page);
             ui.add_space(gap::TINY);
             let busy = state.library.download.as_ref().is_some_and(|download| download.end.is_none());
             ui.add_enabled_ui(!busy, |ui| {
                 if primary(ui, t.download()).accessible_name(t.download_model(&name)).clicked() {
-                    page.send(Command::Download(name.clone()));
+                    page.send(Command::Library(LibraryCommand::Download(name.clone())));
                 }
             });
         }
@@ -92,7 +93,7 @@ pub(super) fn download(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
             Meter::new(download.share(), t.download_progress()).width(ui.available_width()).show(ui);
             ui.label(RichText::new(progress(t, download)).size(text::SMALL).color(tokens.text_muted));
             if quiet(ui, t.download_stop()).clicked() {
-                page.send(Command::StopDownload);
+                page.send(Command::Library(LibraryCommand::StopDownload));
             }
         }
         Some(End::Here(_)) => {
@@ -108,7 +109,7 @@ pub(super) fn download(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
             }
             ui.horizontal(|ui| {
                 if primary(ui, t.download_again()).clicked() {
-                    page.send(Command::Download(name.clone()));
+                    page.send(Command::Library(LibraryCommand::Download(name.clone())));
                 }
                 close = quiet(ui, t.close()).clicked();
             });

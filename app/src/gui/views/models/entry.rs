@@ -9,7 +9,7 @@ use inglenook::models::hub::library::{LocalModel, ModelState};
 use super::table;
 use crate::gui::command::Command;
 use crate::gui::desk::OpenOrder;
-use crate::gui::library::{Outlook, Subject};
+use crate::gui::library::{LibraryCommand, Outlook, Subject};
 use crate::gui::page::Page;
 use crate::gui::parts::{primary, quiet};
 use crate::gui::state::State;
@@ -45,7 +45,7 @@ pub(super) fn show(ui: &mut Ui, state: &mut State, model: &LocalModel, is_open: 
             trouble(ui, page, t.model_broken(), why);
             // What the hub gave it can give again.
             if model.revision.is_some() && quiet(ui, t.download_again()).clicked() {
-                page.send(Command::Download(model.name.clone()));
+                page.send(Command::Library(LibraryCommand::Download(model.name.clone())));
             }
             return;
         }
@@ -138,7 +138,7 @@ fn choices(ui: &mut Ui, state: &mut State, subject: &Subject, page: &Page<'_>) {
         ui.label(t.cache());
         let note = |cache: CacheFormat| match cache {
             CacheFormat::Int8 => format!("{cache}: {}", t.cache_int8_note()),
-            _ => format!("{cache}: {}", t.cache_f16_note()),
+            CacheFormat::F16 => format!("{cache}: {}", t.cache_f16_note()),
         };
         let combo = ComboBox::from_id_salt("library cache").selected_text(note(library.cache));
         let shown = combo.show_ui(ui, |ui| {

@@ -8,6 +8,7 @@ use egui::{RichText, Ui};
 use inglenook::models::hub::library::LocalModel;
 
 use crate::gui::command::Command;
+use crate::gui::library::LibraryCommand;
 use crate::gui::page::Page;
 use crate::gui::parts::{Icon, IconButton, card, page as place, quiet, section};
 use crate::gui::state::State;
@@ -43,13 +44,13 @@ fn tools(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
     let t = page.t;
     ui.horizontal_wrapped(|ui| {
         if quiet(ui, t.look_for_models()).clicked() {
-            page.send(Command::LookForModels);
+            page.send(Command::Library(LibraryCommand::Look));
         }
         if state.library.is_measuring() {
             ui.spinner();
             ui.label(RichText::new(t.measuring_devices()).size(text::SMALL).color(page.tokens.text_muted));
         } else if quiet(ui, t.measure_devices()).clicked() {
-            page.send(Command::MeasureDevices);
+            page.send(Command::Library(LibraryCommand::Measure));
         }
     });
     if state.settings.folders.is_empty() {
@@ -62,7 +63,7 @@ fn tools(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
             ui.label(RichText::new(&shown).size(text::SMALL));
             let name = t.forget_folder(&shown);
             if IconButton::new(Icon::Close, &name).size(20.0).show(ui).clicked() {
-                page.send(Command::ForgetFolder(folder.clone()));
+                page.send(Command::Library(LibraryCommand::ForgetFolder(folder.clone())));
             }
         }
     });

@@ -28,12 +28,15 @@ pub(super) fn show(ui: &mut Ui, state: &mut State, subject: &Subject, page: &Pag
     // Choosing makes sense where something can be loaded.
     let choosable = matches!(subject, Subject::Folder(_));
     egui::ScrollArea::horizontal().id_salt(("outlook", format!("{subject:?}"))).show(ui, |ui| {
-        Grid::new(("formats", format!("{subject:?}"))).spacing([gap::LARGE, gap::SMALL]).striped(true).show(ui, |ui| {
-            head(ui, state, &outlook, page);
-            for format in &outlook.formats {
-                row(ui, state, format, choosable, page);
-            }
-        });
+        Grid::new(("formats", format!("{subject:?}"))).spacing([gap::LARGE, gap::SMALL]).striped(true).show(
+            ui,
+            |ui| {
+                head(ui, state, &outlook, page);
+                for format in &outlook.formats {
+                    row(ui, state, format, choosable, page);
+                }
+            },
+        );
     });
 }
 
@@ -115,11 +118,10 @@ pub(super) fn rate(t: Language, rate: f64) -> String {
 /// What a format costs and gains.
 fn explained(t: Language, format: &FormatOutlook) -> String {
     let words = match format.choice {
-        WeightChoice::Stored | WeightChoice::Auto => t.format_exact(),
         WeightChoice::Format(WeightFormat::Int8(_)) => t.format_int8(),
-        WeightChoice::Format(WeightFormat::W8A8) => t.format_w8a8(),
+        WeightChoice::Format(WeightFormat::W8a8(_)) => t.format_w8a8(),
         WeightChoice::Format(WeightFormat::Int4(_) | WeightFormat::Nf4) => t.format_four_bits(),
-        WeightChoice::Format(_) => t.format_exact(),
+        WeightChoice::Stored | WeightChoice::Auto | WeightChoice::Format(_) => t.format_exact(),
     };
     format!("{}. {words}", t.format_bits(format.bits))
 }

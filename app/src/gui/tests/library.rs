@@ -1,0 +1,302 @@
+//! The page of models: what is found, what is reckoned, and downloads from a hub on this machine.
+
+#[path = "../../../../models/tests/hub/server.rs"]
+#[allow(dead_code, reason = "the tests of downloads use all of it")]
+mod server;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use egui::accesskit::Role;
+use egui_kittest::kittest::Queryable;
+use inglenook::backend::format::CacheFormat;
+use inglenook::fit::Fit;
+use inglenook::model::WeightChoice;
+use inglenook::models::hub::Settings;
+use inglenook::models::hub::library::ModelState;
+use tempfile::TempDir;
+
+use super::{Window, fixtures, model};
+use crate::gui::command::Command;
+use crate::gui::library::{End, LibraryCommand, Outlook, Subject};
+use crate::gui::views::View;
+use server::{Files, Reply, Server};
+
+const FIELD: &str = "A folder, or a name such as owner/model";
+
+/// A window on the page of models, with a cache of its own and a hub, and devices that need not be measured.
+fn library(endpoint: &str) -> (Window, TempDir) {
+    let mut window = Window::empty();
+    // All of the page at once, so that nothing has to be scrolled to.
+    window.harness.set_size(egui::vec2(1180.0, 1800.0));
+    let cache = tempfile::tempdir().unwrap();
+    let mut hub = Settings::new(endpoint.to_owned(), cache.path().join("hub"));
+    (hub.first_pause, hub.attempts) = (Duration::from_millis(1), 2);
+    window.harness.state_mut().state.library.hub = Some(hub);
+    window.wait("devices are known", |state| !state.devices.is_empty());
+    let state = &mut window.harness.state_mut().state;
+    for card in &state.devices {
+        state.settings.speeds.insert(crate::gui::library::speed_name(&card.device.info), 1e10);
+    }
+    window.command(Command::Show(View::Models));
+    window.wait("models were looked for", |state| state.library.models.is_some());
+    (window, cache)
+}
+
+/// A hub that nobody should ask.
+fn nowhere() -> (Window, TempDir) {
+    library("http://127.0.0.1:1")
+}
+
+fn add(window: &mut Window, typed: &str) {
+    window.type_into(FIELD, typed);
+    window.click("Look");
+}
+
+fn outlook(window: &mut Window, folder: &Path) -> Outlook {
+    let subject = Subject::Folder(folder.canonicalize().unwrap());
+    window.wait("it is reckoned", |state| state.library.outlook(&subject).is_some());
+    window.state().library.outlook(&subject).unwrap().clone().unwrap()
+}
+
+fn has_text(window: &Window, part: &str) -> bool {
+    window.harness.query_all_by_label_contains(part).next().is_some()
+}
+
+#[test]
+fn a_folder_that_is_typed_is_found_reckoned_with_and_loaded() {
+    let (mut window, _cache) = nowhere();
+    assert!(has_text(&window, "There is no model here yet"));
+    let folder = model();
+    add(&mut window, folder.path().to_str().unwrap());
+    let real = folder.path().canonicalize().unwrap();
+    window.wait("it is found", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 1));
+    let found = window.state().library.models.as_ref().unwrap()[0].clone();
+    assert_eq!((found.path.as_path(), &found.state), (real.as_path(), &ModelState::Supported));
+    let reckoned = outlook(&mut window, folder.path());
+    let devices = window.state().devices.len();
+    assert!(
+        reckoned.formats.len() > 4 && reckoned.formats.iter().all(|format| format.cells.len() == devices)
+    );
+    let (stored, smaller) = (&reckoned.formats[0], &reckoned.formats[1]);
+    assert!(smaller.footprint.weights < stored.footprint.weights);
+    let cell = stored.cells.iter().find(|cell| cell.device.backend == "cpu").unwrap();
+    assert!(matches!(cell.fit, Fit::Fits { .. }) && cell.rate.is_some());
+    window.frames(2);
+    assert!(has_text(&window, "tokens/s") && has_text(&window, "to spare"));
+    // The one that was added is looked at. Int8 takes less cache, and what was reckoned follows.
+    let before = stored.footprint.cache;
+    window.harness.state_mut().state.library.cache = CacheFormat::Int8;
+    let subject = Subject::Folder(real.clone());
+    window.wait("it is reckoned anew", |state| {
+        let reckoned = state.library.outlook(&subject).and_then(|reckoned| reckoned.as_ref().ok());
+        reckoned.is_some_and(|reckoned| reckoned.formats[0].footprint.cache < before)
+    });
+    let int8 = window.harness.get_by_role_and_label(Role::RadioButton, "Weights in int8-g64");
+    int8.click();
+    window.frames(2);
+    assert!(matches!(window.state().library.weights, WeightChoice::Format(_)));
+    window.harness.state_mut().state.library.device = Some("cpu".to_owned());
+    window.click(&format!("Load {}", found.name));
+    window.wait("it is open", |state| state.model.facts().is_some());
+    let facts = window.state().model.facts().unwrap().clone();
+    assert_eq!((facts.weights.as_str(), facts.cache.as_str()), ("int8-g64", "int8"));
+    assert_eq!(window.state().settings.weights, "int8-g64", "it is remembered");
+    // The folder is remembered, too, until it is taken away.
+    window.command(Command::Show(View::Models));
+    window.frames(2);
+    assert!(has_text(&window, "Open"));
+    let known = window.state().settings.folders[0].display().to_string();
+    window.click(&format!("Do not look into {known} any more"));
+    window.wait("nothing is left", |state| state.library.models.as_ref().is_some_and(Vec::is_empty));
+}
+
+#[test]
+fn what_is_wrong_is_said_where_it_is() {
+    let (mut window, _cache) = nowhere();
+    add(&mut window, "/no/such/folder");
+    assert!(has_text(&window, "There is no folder “/no/such/folder”"));
+    window.harness.state_mut().state.library.typed.clear();
+    // A model that is damaged, one of a family that nobody knows, and a folder that goes away.
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir(&path).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            fs::copy(fixtures("tests/fixtures/models/llama").join(file), path.join(file)).unwrap();
+        }
+        path
+    };
+    let (damaged, unknown) = (made("damaged"), made("unknown"));
+    fs::write(damaged.join("model.safetensors"), "short").unwrap();
+    let config = fs::read_to_string(unknown.join("config.json")).unwrap();
+    let config = config.replace("\"llama\"", "\"unheard-of\"").replace("LlamaForCausalLM", "Unheard");
+    fs::write(unknown.join("config.json"), config).unwrap();
+    add(&mut window, folder.path().to_str().unwrap());
+    window.wait("both are found", |state| {
+        state.library.models.as_ref().is_some_and(|models| models.len() == 2)
+    });
+    window.frames(2);
+    assert!(has_text(&window, "Incomplete or damaged") && has_text(&window, "Cannot be run here"));
+    assert!(has_text(&window, "unheard-of"));
+    assert!(window.harness.query_by_label("Load damaged").is_none());
+    fs::remove_dir_all(folder.path()).unwrap();
+    window.command(Command::Library(LibraryCommand::Look));
+    window.wait("it is missed", |state| !state.library.faults.is_empty());
+    window.frames(2);
+    let name = folder.path().file_name().unwrap().to_str().unwrap();
+    assert!(window.state().library.faults[0].contains(name));
+    assert!(has_text(&window, name));
+}
+
+#[test]
+fn the_model_that_comes_with_the_program_is_first() {
+    let (mut window, _cache) = nowhere();
+    let (built_in, other) = (model(), model());
+    let at = |folder: &TempDir, name: &str| -> PathBuf {
+        let to = folder.path().join(name);
+        fs::create_dir(&to).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            fs::rename(folder.path().join(file), to.join(file)).unwrap();
+        }
+        to.canonicalize().unwrap()
+    };
+    let (built_in, other) = (at(&built_in, "z"), at(&other, "a"));
+    let state = &mut window.harness.state_mut().state;
+    state.library.built_in = Some(built_in.clone());
+    state.settings.folders = vec![other.clone()];
+    window.command(Command::Library(LibraryCommand::Look));
+    window.wait("both are found", |state| {
+        state.library.models.as_ref().is_some_and(|models| models.len() == 2)
+    });
+    let paths: Vec<_> =
+        window.state().library.models.iter().flatten().map(|model| model.path.clone()).collect();
+    assert_eq!(paths, [built_in, other]);
+    window.frames(2);
+    assert!(has_text(&window, "Comes with the program"));
+}
+
+/// The tiny model as a hub has it.
+fn files() -> Files {
+    let folder = model();
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"]
+        .into_iter()
+        .fold(Files::default(), |files, name| files.with(name, read(name)))
+}
+
+#[test]
+fn a_model_is_looked_at_downloaded_in_pieces_and_loaded() {
+    let served = files();
+    let total: usize = served.0.iter().map(|(_, contents)| contents.len()).sum();
+    let weights = served.get("model.safetensors").len();
+    let (drops, patient) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (counted, calm) = (Arc::clone(&drops), Arc::clone(&patient));
+    let server = Server::start(move |ask| {
+        let mut reply = served.answer(ask);
+        // The connection drops in the midst of the weights, until it is told not to.
+        if ask.is_for("model.safetensors") && !calm.load(Ordering::Relaxed) {
+            counted.fetch_add(1, Ordering::Relaxed);
+            reply.cut = Some(reply.body.len() / 3);
+        }
+        reply
+    });
+    let (mut window, cache) = library(&server.address);
+    add(&mut window, "owner/model");
+    window.wait("it is known", |state| {
+        state.library.offer.as_ref().is_some_and(|asked| asked.answer.is_some())
+    });
+    let offer = window.state().library.offer.as_ref().unwrap().answer.clone().unwrap().unwrap();
+    assert_eq!(offer.bytes, Some(total as u64));
+    let subject = Subject::Offer(offer);
+    window.wait("it is reckoned", |state| state.library.outlook(&subject).is_some());
+    assert!(window.state().library.outlook(&subject).unwrap().is_ok());
+    assert!(!cache.path().join("hub").exists(), "nothing was downloaded yet");
+    window.frames(2);
+    assert!(has_text(&window, "to download") && has_text(&window, "to spare"));
+    window.click("Download owner/model");
+    // Each attempt brings a third of what is left, and starts the count of attempts anew; the user stops it in between.
+    window.wait("it is on its way", |_| drops.load(Ordering::Relaxed) > 1);
+    window.command(Command::Library(LibraryCommand::StopDownload));
+    let ended = |window: &mut Window| {
+        window.wait("it has ended", |state| state.library.download.as_ref().is_some_and(|d| d.end.is_some()));
+        window.state().library.download.as_ref().unwrap().end.clone().unwrap()
+    };
+    assert!(!matches!(ended(&mut window), End::Here(_)));
+    assert!(window.state().library.models.iter().flatten().all(|model| model.state != ModelState::Supported));
+    patient.store(true, Ordering::Relaxed);
+    server.take_asked();
+    window.frames(2);
+    window.click("Go on");
+    let End::Here(folder) = ended(&mut window) else { panic!("{:?}", ended(&mut window)) };
+    let starts = server.starts("model.safetensors");
+    assert!(starts.len() == 1 && starts[0] > 0 && starts[0] < weights, "it goes on from there: {starts:?}");
+    window.wait("it is in the library", |state| {
+        state.library.models.iter().flatten().any(|model| model.state == ModelState::Supported)
+    });
+    assert_eq!(window.state().library.chosen.as_ref(), Some(&folder));
+    window.harness.state_mut().state.library.device = Some("cpu".to_owned());
+    window.frames(2);
+    window.click("Load owner/model");
+    window.wait("it is open", |state| state.model.facts().is_some());
+}
+
+#[test]
+fn a_model_that_no_hub_has_is_said_to_be_missing() {
+    let server = Server::start(|_| Reply::new(404).with("X-Error-Code", "RepoNotFound"));
+    let (mut window, _cache) = library(&server.address);
+    add(&mut window, "owner/missing");
+    window.wait("it is answered", |state| {
+        state.library.offer.as_ref().is_some_and(|asked| asked.answer.is_some())
+    });
+    window.frames(2);
+    assert!(has_text(&window, "there is no model owner/missing"));
+    // A download of it ends the same way.
+    window.command(Command::Library(LibraryCommand::Download("owner/missing".to_owned())));
+    window.wait("it has failed", |state| {
+        matches!(state.library.download.as_ref().and_then(|d| d.end.as_ref()), Some(End::Failed(_)))
+    });
+    window.frames(2);
+    assert!(has_text(&window, "owner/missing was not downloaded"));
+}
+
+/// A file or a folder, as a desktop hands it over.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn a_folder_that_is_dropped_is_looked_at_before_it_is_loaded() {
+    let (mut window, _cache) = nowhere();
+    let folder = model();
+    let dropped = Dropped(folder.path().to_owned());
+    window.harness.input_mut().dropped_files.push(std::sync::Arc::new(dropped));
+    window.frames(1);
+    window.harness.input_mut().dropped_files.clear();
+    window.wait("it is found", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 1));
+    assert!(window.state().model.is_none());
+    assert_eq!(window.state().library.chosen, Some(folder.path().canonicalize().unwrap()));
+}
+
+#[test]
+fn chinese_words_fill_the_page_too() {
+    let (mut window, _cache) = nowhere();
+    window.command(Command::SetLanguage(crate::gui::words::Language::Chinese));
+    window.frames(2);
+    assert!(has_text(&window, "这里还没有模型"));
+    window.command(Command::Show(View::Devices));
+    window.frames(2);
+    assert!(has_text(&window, "本机可运行模型的设备"));
+}

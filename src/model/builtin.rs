@@ -1,0 +1,189 @@
+//! The model that comes with the program. Its files are part of the binary, and are unpacked into the user's cache folder
+//! when they are first wanted, so that it is loaded like any other model.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use ingle_backends::kept;
+use thiserror::Error;
+
+use crate::folders;
+
+/// The model's name, which is that of its folder too.
+pub const NAME: &str = "inglenook-guide";
+
+/// A file of the model's folder.
+struct Part {
+    name: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! part {
+    ($name:literal) => {
+        Part {
+            name: $name,
+            bytes: include_bytes!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/models/guide/inglenook-guide/",
+                $name
+            )),
+        }
+    };
+}
+
+/// The folder's files, as `models/guide` has them.
+static PARTS: [Part; 5] = [
+    part!("config.json"),
+    part!("generation_config.json"),
+    part!("tokenizer.json"),
+    part!("tokenizer_config.json"),
+    part!("model.safetensors"),
+];
+
+/// Why the built-in model cannot be used.
+#[derive(Debug, Error)]
+pub enum BuiltinError {
+    #[error("there is no cache folder to unpack the built-in model into: {VARIABLE} names one")]
+    NoFolder,
+    #[error("the built-in model cannot be unpacked: {}: {source}; {}", path.display(), advice(source))]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// What says where programs keep what they can make again.
+const VARIABLE: &str = if cfg!(windows) {
+    "the variable LOCALAPPDATA"
+} else if cfg!(target_os = "macos") {
+    "the variable HOME"
+} else {
+    "the variable XDG_CACHE_HOME"
+};
+
+/// What a user can do where a file cannot be written.
+fn advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let bytes: usize = PARTS.iter().map(|part| part.bytes.len()).sum();
+            format!("free {} MB there, or name another folder with {VARIABLE}", bytes.div_ceil(1_000_000))
+        }
+        _ => format!("make that folder writable, or name another with {VARIABLE}"),
+    }
+}
+
+/// The model's folder, unpacked if it is not there yet or not as it should be.
+pub fn folder() -> Result<PathBuf, BuiltinError> {
+    let cache = folders::cache_folder().ok_or(BuiltinError::NoFolder)?;
+    unpack_into(&cache.join("builtin"))
+}
+
+/// The same below another folder. Each version of the program has its own there, so that two of them can be in use at once.
+pub fn unpack_into(folder: &Path) -> Result<PathBuf, BuiltinError> {
+    let folder = folder.join(env!("CARGO_PKG_VERSION")).join(NAME);
+    for part in &PARTS {
+        let path = folder.join(part.name);
+        // What cannot be read cannot be used, so why it cannot is told by the attempt to write it anew.
+        if !is_same(&path, part.bytes).unwrap_or(false) {
+            kept::write_whole(&path, part.bytes).map_err(|source| BuiltinError::Write { path, source })?;
+        }
+    }
+    Ok(folder)
+}
+
+/// Whether a file holds just these bytes. All are looked at: that takes some milliseconds, and no damage goes unseen.
+fn is_same(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    if fs::metadata(path)?.len() != bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 18];
+    for chunk in bytes.chunks(buffer.len()) {
+        let read = &mut buffer[..chunk.len()];
+        file.read_exact(read)?;
+        if read != chunk {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+
+    fn weights(folder: &Path) -> PathBuf {
+        folder.join("model.safetensors")
+    }
+
+    #[test]
+    fn it_is_unpacked_once_and_opens() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = unpack_into(place.path()).unwrap();
+        let model = Model::open(&folder).unwrap();
+        assert_eq!(model.name(), NAME);
+        assert!(model.text().unwrap().template_fault.is_none());
+        assert!(!model.text().unwrap().template.is_fallback());
+        let written = fs::metadata(weights(&folder)).unwrap().modified().unwrap();
+        assert_eq!(unpack_into(place.path()).unwrap(), folder);
+        assert_eq!(fs::metadata(weights(&folder)).unwrap().modified().unwrap(), written);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), PARTS.len());
+    }
+
+    #[test]
+    fn damage_is_mended() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = unpack_into(place.path()).unwrap();
+        let path = weights(&folder);
+        let whole = fs::read(&path).unwrap();
+        let mut changed = whole.clone();
+        *changed.last_mut().unwrap() ^= 1;
+        for damaged in [&[][..], &whole[..whole.len() / 2], &changed] {
+            fs::write(&path, damaged).unwrap();
+            unpack_into(place.path()).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+        fs::remove_file(folder.join("tokenizer.json")).unwrap();
+        Model::open(&unpack_into(place.path()).unwrap()).unwrap();
+        // Nothing is left beside what was mended.
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), PARTS.len());
+    }
+
+    #[test]
+    fn a_place_that_is_no_folder_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = unpack_into(&file).unwrap_err();
+        assert!(matches!(&error, BuiltinError::Write { path, .. } if path.starts_with(&file)), "{error}");
+        assert!(error.to_string().contains("name another"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_may_not_be_written_is_named_unless_all_is_there() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let place = tempfile::tempdir().unwrap();
+        let folder = unpack_into(place.path()).unwrap();
+        let read_only = fs::Permissions::from_mode(0o555);
+        fs::set_permissions(&folder, read_only).unwrap();
+        // All is there, so nothing has to be written.
+        unpack_into(place.path()).unwrap();
+        // Whoever may write everywhere cannot see the rest of this.
+        if fs::write(folder.join("probe"), "").is_err() {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::remove_file(weights(&folder)).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+            let error = unpack_into(place.path()).unwrap_err();
+            assert!(error.to_string().contains("model.safetensors"), "{error}");
+            assert!(error.to_string().contains("writable"), "{error}");
+        }
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_the_room_that_is_needed() {
+        let error = BuiltinError::Write { path: "x".into(), source: io::ErrorKind::StorageFull.into() };
+        assert!(error.to_string().contains("free ") && error.to_string().contains(" MB there"), "{error}");
+    }
+}
