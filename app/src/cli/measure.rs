@@ -7,7 +7,7 @@ use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::model::WeightChoice;
 
 use super::ModelArguments;
-use super::load::weight_choice;
+use super::load::{BUILTIN, weight_choice};
 
 /// In which form results are given.
 #[derive(Clone, Debug, Args)]
@@ -45,8 +45,8 @@ pub(crate) struct ContestantArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
-    /// The model's folder: config.json, *.safetensors, tokenizer.json.
-    #[arg(short, long, value_name = "FOLDER")]
+    /// The model's folder: config.json, *.safetensors, tokenizer.json; `builtin` is the model that comes with the program.
+    #[arg(short, long, value_name = "FOLDER", default_value = BUILTIN)]
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) contestants: ContestantArguments,
@@ -109,9 +109,9 @@ pub(crate) struct ProfileArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct QualityArguments {
-    /// The model's folder: config.json, *.safetensors, tokenizer.json.
-    #[arg(short, long, value_name = "FOLDER", required_unless_present = "normal")]
-    pub(crate) model: Option<PathBuf>,
+    /// The model's folder: config.json, *.safetensors, tokenizer.json; `builtin` is the model that comes with the program.
+    #[arg(short, long, value_name = "FOLDER", default_value = BUILTIN)]
+    pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) contestants: ContestantArguments,
     /// Also int8 with groups of 32, 64 and 128 weights.

@@ -148,7 +148,7 @@ pub(crate) struct ModelArguments {
     #[arg(long)]
     pub(crate) no_fusion: bool,
     /// Takes only the first layers of a shape, where its family can be cut so.
-    #[arg(long, value_name = "COUNT", conflicts_with = "model")]
+    #[arg(long, value_name = "COUNT", requires = "shape")]
     pub(crate) layers: Option<usize>,
 }
 

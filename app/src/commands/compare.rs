@@ -6,6 +6,7 @@ use inglenook::backend::sampling::Sampling;
 use inglenook::measure::compare::{Comparison, Entry, Options, Outcome, compare};
 use inglenook::model::Model;
 
+use super::load::model_folder;
 use super::measuring::{Watching, give, shown, unless_stopped};
 use crate::cli::CompareArguments;
 use crate::{files, text};
@@ -15,7 +16,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> anyhow::Result<()> {
         "-" => files::read_text(Path::new("-"))?,
         prompt => prompt.to_owned(),
     };
-    let model = Model::open(&arguments.model)?;
+    let model = Model::open(&model_folder(&arguments.model)?)?;
     let contestants = arguments.contestants.contestants()?;
     let template = &model.text()?.template;
     if template.is_fallback() && !arguments.raw {

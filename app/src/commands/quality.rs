@@ -8,6 +8,7 @@ use inglenook::measure::quality::{Base, Entry, Passage, base_of, normal_table, o
 use inglenook::model::{Model, WeightChoice};
 use inglenook::score::Windows;
 
+use super::load::model_folder;
 use super::measuring::{Watching, give, unless_stopped};
 use crate::cli::QualityArguments;
 use crate::failure::usage;
@@ -20,8 +21,7 @@ pub(crate) fn run(arguments: &QualityArguments) -> anyhow::Result<()> {
     if arguments.normal {
         return normal(arguments);
     }
-    let folder = arguments.model.as_ref().context("a model is needed")?;
-    let model = Model::open(folder)?;
+    let model = Model::open(&model_folder(&arguments.model)?)?;
     let mut contestants = arguments.contestants.contestants()?;
     if arguments.groups {
         contestants.extend(groups(&contestants)?);

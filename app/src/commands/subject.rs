@@ -50,10 +50,7 @@ impl ModelArguments {
         let architecture = match self.layers {
             None => shape.architecture,
             Some(layers) => shape.architecture.with_layers(layers).ok_or_else(|| {
-                usage(format!(
-                    "the family of {} cannot be cut to fewer layers; leave --layers out",
-                    self.shape
-                ))
+                usage(format!("the family of {name} cannot be cut to fewer layers; leave --layers out"))
             })?,
         };
         let plan = architecture

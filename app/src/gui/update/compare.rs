@@ -163,7 +163,7 @@ pub(super) fn opened(app: &mut App, id: i64, value: Option<serde_json::Value>) {
     let read = value.and_then(|value| Comparison::from_json(&value.to_string()).ok());
     match read {
         Some(comparison) => {
-            (app.state.compare.shown, app.state.compare.shown_id) = (Some(comparison), Some(id))
+            (app.state.compare.shown, app.state.compare.shown_id) = (Some(comparison), Some(id));
         }
         None => app.state.toasts.problem(t.compare_gone()),
     }
