@@ -22,14 +22,14 @@ fn model(random: &mut Random) -> Llama {
     let heads = kv_heads * (1 + random.below(3));
     let head_dim = 16 * (1 + random.below(6));
     Llama::from(Dimensions {
-        hidden: 8 * (48 + random.below(60)),
-        layers: 4 + random.below(5),
+        hidden: 8 * (96 + random.below(48)),
+        layers: 5 + random.below(4),
         heads,
         kv_heads,
         head_dim,
-        feed_forward: 8 * (120 + random.below(150)),
+        feed_forward: 8 * (240 + random.below(120)),
         activation: Function::Silu,
-        vocabulary: 1000 + random.below(7000),
+        vocabulary: 500 + random.below(1000),
         context: 512,
         epsilon: 1e-5,
         rope: RopeSpec::new(head_dim, 10_000.0).into(),
@@ -46,7 +46,7 @@ fn what_is_said_to_fit_is_what_is_allocated() {
     for case in 0..50 {
         let weights: WeightFormat = formats[random.below(formats.len())].parse().unwrap();
         let cache = if random.below(2) == 0 { CacheFormat::F16 } else { CacheFormat::Int8 };
-        let (batch, context) = (1 + random.below(12), 16 + random.below(400));
+        let (batch, context) = (1 + random.below(4), 16 + random.below(400));
         let model = model(&mut random);
         let plan = Arc::new(model.plan(&WeightFormats::usual(weights).into()).unwrap());
 
