@@ -1,7 +1,8 @@
 //! The engine of Inglenook: everything between a model and whoever talks to it.
 //!
 //! Before a conversation it answers which devices are there ([`backends`]), whether a model fits on one
-//! ([`fit`]), and how fast it is there, by arithmetic ([`fit::Forecast`]) and by measurement ([`measure`]).
+//! ([`fit`]), and how fast it is there, by arithmetic ([`fit::Forecast`], and [`estimate`] for devices that need not be here) and by
+//! measurement ([`measure`]).
 //! Kernels are checked before a device uses them for the first time ([`verdict`]).
 //! [`model`] opens a folder and loads it, [`engine`] writes replies for any number of sessions, [`chat`] makes
 //! conversations of them, and [`score`] tells how well a model knows a text. It knows nothing of windows or
@@ -12,6 +13,7 @@
 pub mod cache;
 pub mod chat;
 pub mod engine;
+pub mod estimate;
 pub mod fit;
 pub mod folders;
 pub mod measure;

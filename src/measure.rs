@@ -1,20 +1,41 @@
 //! How fast a prepared plan is: prompts read and tokens written per second, as a user would feel them.
+//!
+//! What looks closer is built on that: [`compare`] puts several devices and formats side by side on one prompt, [`profile`] tells
+//! where the time of a step goes, and [`quality`] what a format costs. All of them return plain data and print nothing; they tell a
+//! [`Watch`] how far they are and ask it whether to go on, and what they found can be written as [`Table`]s.
+
+pub mod compare;
+mod distribution;
+mod error;
+mod machine;
+pub mod operators;
+pub mod peaks;
+pub mod profile;
+pub mod quality;
+mod sequences;
+mod start;
+pub(crate) mod table;
+mod watch;
 
 mod parallel;
-mod start;
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ingle_backends::plan::{BatchLimits, Plan, StepShape};
-use ingle_backends::sampling::Sampling;
-use ingle_backends::{
-    BackendError, Batch, CacheOptions, LogitRows, Profile, Runner, SequenceStep, StepOutput, Tokens,
-};
+use ingle_backends::{BackendError, CacheOptions, Profile, Runner};
+use serde::{Deserialize, Serialize};
 
 use crate::fit::cache_for;
 
+pub use distribution::{Distribution, Ranked};
+pub use error::MeasureError;
+pub use machine::Machine;
 pub use parallel::{Parallel, Replies, parallel};
+pub use sequences::Sequences;
 pub use start::Start;
+pub use table::Table;
+pub use watch::{Stage, Status, Watch, unwatched};
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +73,7 @@ impl Workload {
 }
 
 /// A series of measurements of the same thing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// In the order in which they were made.
     pub samples: Vec<f64>,
@@ -102,12 +123,12 @@ pub fn speed(
     let mut decode = vec![];
     for run in 0..=workload.repeats {
         let mut sequences = Sequences::new(plan, workload, cache.page_tokens);
-        sequences.read(runner, workload.depth, workload.chunk)?;
+        sequences.read(runner, workload.depth, workload.chunk, &mut go_on)?;
         let start = Instant::now();
-        sequences.read(runner, workload.prompt, workload.chunk)?;
+        sequences.read(runner, workload.prompt, workload.chunk, &mut go_on)?;
         let read = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        sequences.write_many(runner, workload.generate)?;
+        sequences.write_many(runner, workload.generate, &mut go_on)?;
         let written = start.elapsed().as_secs_f64();
         if run > 0 {
             prefill.push((workload.prompt * workload.batch) as f64 / read);
@@ -127,6 +148,11 @@ pub fn speed(
     })
 }
 
+/// For who cannot be stopped.
+fn go_on() -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 /// Times per node, in a run of their own so that looking does not disturb what is measured.
 fn profiles(
     runner: &mut dyn Runner,
@@ -135,9 +161,9 @@ fn profiles(
     page_tokens: usize,
 ) -> Result<(Option<Profile>, Option<Profile>), BackendError> {
     let mut sequences = Sequences::new(plan, workload, page_tokens);
-    sequences.read(runner, workload.depth, workload.chunk)?;
+    sequences.read(runner, workload.depth, workload.chunk, &mut go_on)?;
     runner.set_profiling(true);
-    sequences.read(runner, workload.prompt, workload.chunk)?;
+    sequences.read(runner, workload.prompt, workload.chunk, &mut go_on)?;
     let prefill = runner.profile().filter(|_| workload.prompt > 0);
     let mut decode = None;
     for _ in 0..workload.generate.min(4) {
@@ -146,115 +172,6 @@ fn profiles(
     }
     runner.set_profiling(false);
     Ok((prefill, decode))
-}
-
-/// The sequences of a run: all alike, each with pages of its own.
-struct Sequences {
-    pages: Vec<Vec<u32>>,
-    page_tokens: usize,
-    vocabulary: u32,
-    done: usize,
-    last: Vec<u32>,
-}
-
-impl Sequences {
-    fn new(plan: &Plan, workload: &Workload, page_tokens: usize) -> Self {
-        let per_sequence = workload.tokens_per_sequence().div_ceil(page_tokens) as u32;
-        let pages = (0..workload.batch as u32).map(|s| (s * per_sequence..(s + 1) * per_sequence).collect());
-        Self {
-            pages: pages.collect(),
-            page_tokens,
-            vocabulary: plan.vocabulary().unwrap_or(1) as u32,
-            done: 0,
-            last: vec![0; workload.batch],
-        }
-    }
-
-    /// Reads `count` tokens into every sequence, `chunk` rows at a time over all of them.
-    fn read(&mut self, runner: &mut dyn Runner, count: usize, chunk: usize) -> Result<(), BackendError> {
-        let end = self.done + count;
-        let share = (chunk / self.pages.len()).max(1);
-        while self.done < end {
-            let now = share.min(end - self.done);
-            // Tokens that differ, so that rows of the embedding do.
-            let token = |position: usize| (position as u32).wrapping_mul(2_654_435_761) % self.vocabulary;
-            let ids: Vec<u32> = (self.done..self.done + now).map(token).collect();
-            let last_chunk = self.done + now == end;
-            let tokens = vec![Tokens::Ids(ids); self.pages.len()];
-            self.step(runner, tokens, last_chunk)?;
-        }
-        Ok(())
-    }
-
-    /// Writes one token in every sequence.
-    fn write(&mut self, runner: &mut dyn Runner) -> Result<(), BackendError> {
-        let tokens = self.last.iter().map(|token| Tokens::Ids(vec![*token])).collect();
-        self.step(runner, tokens, true)
-    }
-
-    /// Writes tokens in every sequence; where the runner queues, each step is submitted before the last one's tokens are read, as the
-    /// engine does.
-    fn write_many(&mut self, runner: &mut dyn Runner, count: usize) -> Result<(), BackendError> {
-        if !runner.queues() {
-            return (0..count).try_for_each(|_| self.write(runner));
-        }
-        let mut ahead = None;
-        for written in 0..count {
-            let token = |(sequence, last): (usize, &u32)| match written {
-                0 => Tokens::Ids(vec![*last]),
-                _ => Tokens::Sampled(sequence as u32),
-            };
-            let tokens = self.last.iter().enumerate().map(token).collect();
-            let batch = self.batch(tokens, true);
-            let submitted = runner.submit(&batch)?;
-            if let Some(ticket) = ahead.replace(submitted) {
-                runner.collect(ticket)?;
-            }
-        }
-        match ahead {
-            Some(ticket) => {
-                let output = runner.collect(ticket)?;
-                self.take(output);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn step(
-        &mut self,
-        runner: &mut dyn Runner,
-        tokens: Vec<Tokens>,
-        sample: bool,
-    ) -> Result<(), BackendError> {
-        let batch = self.batch(tokens, sample);
-        let output = runner.step(&batch)?;
-        self.take(output);
-        Ok(())
-    }
-
-    /// Keeps the tokens that were drawn.
-    fn take(&mut self, output: StepOutput) {
-        for (last, token) in self.last.iter_mut().zip(output.tokens) {
-            *last = token.unwrap_or(*last);
-        }
-    }
-
-    /// A step that adds these tokens, which then count as done.
-    fn batch(&mut self, tokens: Vec<Tokens>, sample: bool) -> Batch {
-        let added = tokens.first().map_or(0, Tokens::len);
-        let needed = (self.done + added).div_ceil(self.page_tokens);
-        let step = |(tokens, pages): (Tokens, &Vec<u32>)| SequenceStep {
-            tokens,
-            start: self.done as u32,
-            pages: pages[..needed].to_vec(),
-            logits: LogitRows::None,
-            sample: sample.then(Sampling::greedy),
-        };
-        let sequences = tokens.into_iter().zip(&self.pages).map(step).collect();
-        self.done += added;
-        Batch { sequences, inputs: vec![] }
-    }
 }
 
 #[cfg(test)]

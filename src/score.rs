@@ -63,7 +63,8 @@ pub struct Score {
 }
 
 impl Score {
-    fn add(&mut self, surprise: f64) {
+    /// Adds a token that was told with this negative logarithm of its probability.
+    pub fn add(&mut self, surprise: f64) {
         self.tokens += 1;
         self.surprise += surprise;
         self.squares += surprise * surprise;
@@ -100,6 +101,27 @@ impl Windows {
     }
 }
 
+/// Reads one window and hands out, for each of its tokens that can be told, that token and the logits that tell it.
+pub fn told_by<E: From<BackendError>>(
+    runner: &mut dyn Runner,
+    cache: CacheOptions,
+    rows: usize,
+    begin: Option<u32>,
+    window: &[u32],
+    mut each: impl FnMut(u32, &[f32]) -> Result<(), E>,
+) -> Result<(), E> {
+    // The token at a place is told by the logits of the one before it.
+    let (input, told): (Vec<u32>, &[u32]) = match (begin, window) {
+        (_, []) => return Ok(()),
+        (Some(begin), [before @ .., _]) => ([&[begin], before].concat(), window),
+        (None, [before @ .., _]) => (before.to_vec(), &window[1..]),
+    };
+    logits_of(runner, cache, rows, &input, |position, logits| match told.get(position) {
+        Some(token) => each(*token, logits),
+        None => Ok(()),
+    })
+}
+
 /// Adds the tokens of one window to a score.
 pub fn score_window(
     runner: &mut dyn Runner,
@@ -109,16 +131,8 @@ pub fn score_window(
     window: &[u32],
     score: &mut Score,
 ) -> Result<(), BackendError> {
-    // The token at a place is told by the logits of the one before it.
-    let (input, told): (Vec<u32>, &[u32]) = match (begin, window) {
-        (_, []) => return Ok(()),
-        (Some(begin), [before @ .., _]) => ([&[begin], before].concat(), window),
-        (None, [before @ .., _]) => (before.to_vec(), &window[1..]),
-    };
-    logits_of(runner, cache, rows, &input, |position, logits| {
-        if let Some(token) = told.get(position) {
-            score.add(surprise(logits, *token as usize));
-        }
+    told_by(runner, cache, rows, begin, window, |token, logits| {
+        score.add(surprise(logits, token as usize));
         Ok(())
     })
 }

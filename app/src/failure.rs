@@ -5,6 +5,8 @@ use std::fmt;
 use inglenook::backend::{BackendError, BatchError};
 use inglenook::chat::ChatError;
 use inglenook::engine::EngineError;
+use inglenook::estimate::DeviceTableError;
+use inglenook::measure::MeasureError;
 use inglenook::model::builtin::BuiltinError;
 use inglenook::model::{LoadError, ModelError, QuantizeError};
 use inglenook::models::checkpoint::{CheckpointError, ExportError};
@@ -90,6 +92,12 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             QuantizeError::Export(error) => of_export(error),
         });
     }
+    if let Some(error) = cause.downcast_ref::<MeasureError>() {
+        return of_measure(error);
+    }
+    if let Some(error) = cause.downcast_ref::<DeviceTableError>() {
+        return Some(if matches!(error, DeviceTableError::Read { .. }) { FILE } else { USAGE });
+    }
     if let Some(error) = cause.downcast_ref::<BackendError>() {
         return Some(of_backend(error));
     }
@@ -121,6 +129,20 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(of_file(error));
     }
     cause.is::<std::io::Error>().then_some(FILE)
+}
+
+fn of_measure(error: &MeasureError) -> Option<u8> {
+    Some(match error {
+        MeasureError::Cancelled => INTERRUPTED,
+        MeasureError::Settings(_) => USAGE,
+        MeasureError::Backend(error) => of_backend(error),
+        MeasureError::Kernels(error) => of_verdict(error),
+        MeasureError::Load(error) => return of_cause(error),
+        MeasureError::Model(error) => return of_cause(error),
+        MeasureError::Prompt(error) => return of_cause(error),
+        MeasureError::Plan(_) | MeasureError::Tokenizer(_) => MODEL,
+        MeasureError::File { .. } | MeasureError::Base { .. } => FILE,
+    })
 }
 
 fn of_verdict(error: &VerdictError) -> u8 {

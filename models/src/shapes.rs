@@ -28,12 +28,13 @@ pub fn all() -> Vec<NamedShape> {
         shape("llama-3.2-3b", llama3((3072, 28), (24, 8, 128), 8192, 32.0, true)),
         shape("qwen3-4b", qwen3(2560, 36, (32, 8), 9728, true)),
         shape("gemma-3-4b", gemma3((2560, 34), (8, 4), 10_240, 1024, (262_208, 131_072, 8.0))),
-        shape("llama-2-7b", llama2_7b()),
+        shape("llama-2-7b", llama_2_7b()),
         shape("mistral-7b", mistral_7b()),
         shape("llama-3.1-8b", llama3((4096, 32), (32, 8, 128), 14_336, 8.0, false)),
         shape("qwen3-8b", qwen3(4096, 36, (32, 8), 12_288, false)),
         shape("gemma-3-12b", gemma3((3840, 48), (16, 8), 15_360, 1024, (262_208, 131_072, 8.0))),
         shape("qwen3-30b-a3b", qwen3_30b_a3b()),
+        shape("qwen3-32b", qwen3(5120, 64, (64, 8), 25_600, false)),
     ]
 }
 
@@ -84,7 +85,8 @@ fn smollm2_135m() -> Box<dyn Architecture> {
     }))
 }
 
-fn llama2_7b() -> Box<dyn Architecture> {
+/// Llama 2 with 7 billion weights: the one that most published tables are about.
+pub fn llama_2_7b() -> Box<dyn Architecture> {
     Box::new(Llama::from(Dimensions {
         hidden: 4096,
         layers: 32,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ingle_backends::plan::Plan;
 use ingle_backends::{BackendError, CacheOptions, Progress, ProgressFn, Runner};
 
-use super::{Sequences, Workload};
+use super::{Sequences, Workload, go_on};
 
 /// Where the time to the first token goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Start {
     ) -> Result<(), BackendError> {
         let start = Instant::now();
         let mut sequences = Sequences::new(plan, workload, cache.page_tokens);
-        sequences.read(runner, workload.depth + workload.prompt, workload.chunk)?;
+        sequences.read(runner, workload.depth + workload.prompt, workload.chunk, &mut go_on)?;
         self.reading = start.elapsed();
         Ok(())
     }

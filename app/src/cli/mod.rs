@@ -1,6 +1,7 @@
 //! The command line.
 
 mod load;
+mod measure;
 mod talk;
 
 use std::path::PathBuf;
@@ -9,7 +10,11 @@ use clap::{Args, Parser, Subcommand};
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::model::WeightChoice;
 
-pub(crate) use load::{BUILTIN, LoadArguments, SamplingArguments};
+pub(crate) use load::{BUILTIN, LoadArguments, SamplingArguments, weight_choice};
+pub(crate) use measure::{
+    CompareArguments, ContestantArguments, EstimateArguments, OutputArguments, ProfileArguments,
+    QualityArguments,
+};
 pub(crate) use talk::{
     ChatArguments, LogitsArguments, PerplexityArguments, QuantizeArguments, RunArguments, WhenFull,
 };
@@ -26,6 +31,10 @@ Examples:
   ingle bench --model ~/models/Qwen3-0.6B --weights int8 --profile
   ingle bench --shape llama-3.1-8b --weights nf4          how fast would it be here?
   ingle bench --shape smollm2-135m --parallel 8           eight replies at once
+  ingle compare --model ~/models/Qwen3-0.6B --on cpu,wgpu --weights f16,int8
+  ingle profile --shape llama-2-7b --weights int8 -b 1,8,64
+  ingle quality --model ~/models/Qwen3-0.6B --text book.txt --weights int8,nf4
+  ingle estimate --shape llama-3.1-8b --weights nf4 --on rtx-4060,apple-m1,this
 
 Exit codes:
   0  done                         4  the model does not fit into memory
@@ -60,6 +69,22 @@ pub(crate) enum Command {
     Devices(DevicesArguments),
     /// Measures how fast a model, or a shape with random weights, reads and writes.
     Bench(BenchArguments),
+    /// Compares devices and formats on the same model and prompt: speed, text, agreement, and where the time goes.
+    ///
+    /// One after another and with nothing beside it: each is loaded, runs once to warm up, and then as often as asked with the same
+    /// seed. Then all of them read what the first one wrote, token by token, so that their opinions about the same tokens can be
+    /// compared. Ctrl-C stops it and shows what was found so far.
+    Compare(Box<CompareArguments>),
+    /// Measures the time of every operator in a step, beside the least that the device's limits allow.
+    ///
+    /// The peaks that shares are of are measured: a plain read of the memory, and the best large product in the same weight format.
+    Profile(ProfileArguments),
+    /// Measures what formats cost: perplexity, divergence and agreement against a base, with time and bytes.
+    ///
+    /// The base is the model in f16 on the CPU, or a file that was written with --save-base. Divergences are in nats.
+    Quality(Box<QualityArguments>),
+    /// Tells by arithmetic what a model takes and how fast it can be on devices that need not be here.
+    Estimate(Box<EstimateArguments>),
     /// Measures how well a model knows a text.
     Perplexity(PerplexityArguments),
     /// Writes a model's logits at every position to a file.
@@ -122,6 +147,9 @@ pub(crate) struct ModelArguments {
     /// Keeps all operators apart.
     #[arg(long)]
     pub(crate) no_fusion: bool,
+    /// Takes only the first layers of a shape, where its family can be cut so.
+    #[arg(long, value_name = "COUNT", requires = "shape")]
+    pub(crate) layers: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -1,17 +1,22 @@
-//! One file per command, and what several of them share: [`device`], [`load`], [`reply`] and [`subject`].
+//! One file per command, and what several of them share: [`device`], [`load`], [`measuring`], [`reply`] and [`subject`].
 
 mod bare;
 mod bench;
 mod chat;
+mod compare;
 pub(crate) mod device;
 mod devices;
+mod estimate;
 pub(crate) mod load;
 mod logits;
+mod measuring;
 pub(crate) mod models;
 mod overview;
 mod parallel;
 mod perplexity;
 mod plan;
+mod profile;
+mod quality;
 mod quantize;
 pub(crate) mod reply;
 mod run;
@@ -30,6 +35,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Chat(arguments)) => chat::run(arguments),
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Logits(arguments)) => logits::run(arguments),
+        Some(Command::Compare(arguments)) => compare::run(arguments),
+        Some(Command::Profile(arguments)) => profile::run(arguments),
+        Some(Command::Quality(arguments)) => quality::run(arguments),
+        Some(Command::Estimate(arguments)) => estimate::run(arguments),
         Some(Command::Perplexity(arguments)) => perplexity::run(arguments),
         Some(Command::Quantize(arguments)) => quantize::run(arguments),
         Some(Command::Devices(arguments)) => devices::run(arguments),

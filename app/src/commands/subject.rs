@@ -47,8 +47,13 @@ impl ModelArguments {
         };
         let mut formats = WeightFormats::usual(layers);
         formats.embedding = self.embedding.unwrap_or(formats.embedding);
-        let plan = shape
-            .architecture
+        let architecture = match self.layers {
+            None => shape.architecture,
+            Some(layers) => shape.architecture.with_layers(layers).ok_or_else(|| {
+                usage(format!("the family of {name} cannot be cut to fewer layers; leave --layers out"))
+            })?,
+        };
+        let plan = architecture
             .plan(&formats.clone().into())
             .with_context(|| format!("the shape {name} makes no plan"))?;
         let plan = plan.fused(fusion).context("fusion broke the plan; --no-fusion leaves it out")?;

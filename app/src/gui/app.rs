@@ -45,6 +45,7 @@ pub(crate) enum Purpose {
     Model,
     Library,
     Export(store::ExportFormat),
+    ExportComparison(store::ExportFormat),
     Import,
 }
 
@@ -70,6 +71,7 @@ impl App {
         let opened: Opened = store::open(start.data.as_deref(), wake);
         let settings: Settings = opened.settings.get(settings::NAME).unwrap_or_default();
         let mut state = State::new(settings.clone(), opened.conversations, opened.presets);
+        state.compare.kept = opened.comparisons;
         for notice in &opened.notices {
             state.toasts.problem(notice.to_string());
         }
@@ -101,6 +103,7 @@ impl App {
         update::take_events(self);
         update::take_built_in(self);
         update::take_picked(self, &ctx);
+        update::take_reports(self);
         update::take_dropped(self, &ctx);
         update::take_library(self, &ctx);
         let pressed = Command::pressed(&ctx, &self.state);

@@ -76,6 +76,7 @@ pub(crate) enum Command {
     ChooseLibraryFolder,
     /// Opens a model with choices of its own, which are those of the next time too.
     Load(Box<OpenOrder>),
+    Compare(CompareCommand),
 
     Show(View),
     Palette,
@@ -90,6 +91,19 @@ pub(crate) enum Command {
     Say(&'static str),
     CloseToast(u64),
     Quit,
+}
+
+/// What the page that compares can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CompareCommand {
+    Start,
+    Stop,
+    /// Keeps what is shown.
+    Keep,
+    /// Shows one that is kept.
+    Open(i64),
+    Delete(i64),
+    Export(ExportFormat),
 }
 
 /// How the size of everything changes.
@@ -237,6 +251,7 @@ impl Command {
             | Self::Load(_)
             | Self::UseFormats { .. }
             | Self::SetEnterSends(_)
+            | Self::Compare(_)
             | Self::CloseToast(_) => String::new(),
         }
     }

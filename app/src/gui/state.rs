@@ -12,7 +12,7 @@ use super::library::Library;
 use super::live::Live;
 use super::settings::Settings;
 use super::toast::Toasts;
-use super::views::{ChatView, PaletteView, SamplingView, View};
+use super::views::{ChatView, CompareView, PaletteView, SamplingView, View};
 use crate::conversation::{Conversation, ConversationId, Head, Message, MessageId, Preset, Removed, Role};
 use crate::store::Hit;
 
@@ -41,6 +41,7 @@ pub(crate) struct State {
     /// The field that is to get the keyboard in the next frame.
     pub(crate) focus: Option<Field>,
     pub(crate) chat_view: ChatView,
+    pub(crate) compare: CompareView,
     pub(crate) sampling_view: SamplingView,
 }
 
@@ -152,6 +153,7 @@ impl State {
             toasts: Toasts::default(),
             focus: Some(Field::Composer),
             chat_view: ChatView::default(),
+            compare: CompareView::default(),
             sampling_view: SamplingView::default(),
         };
         state.chats.sort();

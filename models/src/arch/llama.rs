@@ -60,6 +60,11 @@ impl Architecture for Llama {
             plan.add(x, h)
         })
     }
+
+    fn with_layers(&self, layers: usize) -> Option<Box<dyn Architecture>> {
+        let layers = layers.clamp(1, self.dimensions.layers);
+        Some(Box::new(Self { dimensions: Dimensions { layers, ..self.dimensions.clone() }, ..self.clone() }))
+    }
 }
 
 impl Llama {

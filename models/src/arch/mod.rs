@@ -46,6 +46,12 @@ pub trait Architecture: std::fmt::Debug + Send + Sync {
 
     /// The operators of the model, unfused, ending in a sampled token.
     fn plan(&self, options: &PlanOptions) -> Result<Plan, PlanError>;
+
+    /// The same model with its first layers only, where the family can be cut so: what a layer takes can then be measured where there
+    /// is no room or no time for all of them.
+    fn with_layers(&self, _layers: usize) -> Option<Box<dyn Architecture>> {
+        None
+    }
 }
 
 /// What can be decided about a model before its plan is made.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::app::{App, Picked, Purpose};
-use super::super::command::Command;
+use super::super::command::{Command, CompareCommand};
 use super::super::job::Job;
 use super::super::views::View;
 use super::apply as carry_out;
@@ -14,6 +14,7 @@ pub(super) fn apply(app: &mut App, command: &Command, ctx: &egui::Context) {
         Command::ChooseModel => Purpose::Model,
         Command::ChooseLibraryFolder => Purpose::Library,
         Command::Export(format) => Purpose::Export(*format),
+        Command::Compare(CompareCommand::Export(format)) => Purpose::ExportComparison(*format),
         _ => Purpose::Import,
     };
     if app.dialog.is_some() {
@@ -28,9 +29,13 @@ pub(super) fn apply(app: &mut App, command: &Command, ctx: &egui::Context) {
         Purpose::Import => {
             Box::pin(dialog.set_title(t.import()).add_filter("JSON, Markdown", &["json", "md"]).pick_file())
         }
-        Purpose::Export(format) => {
+        Purpose::Export(format) | Purpose::ExportComparison(format) => {
             let ending = if format == ExportFormat::Json { "json" } else { "md" };
-            let name = file_name(&app.state.chats.current.head().title, ending);
+            let title = match (purpose, &app.state.compare.shown) {
+                (Purpose::ExportComparison(_), Some(comparison)) => &comparison.model,
+                _ => &app.state.chats.current.head().title,
+            };
+            let name = file_name(title, ending);
             Box::pin(dialog.set_title(t.export()).set_file_name(name).save_file())
         }
     };
@@ -65,6 +70,7 @@ pub(in super::super) fn take_picked(app: &mut App, ctx: &egui::Context) {
         Purpose::Model => super::model::apply(app, Command::OpenModel(path)),
         Purpose::Library => super::library::add_folder(&mut app.state, &path, ctx),
         Purpose::Import => app.store.import(path),
+        Purpose::ExportComparison(format) => super::compare::export(app, format, &path),
         Purpose::Export(format) => {
             app.store.export(vec![app.state.chats.current.id()], format, path);
         }

@@ -1,6 +1,7 @@
 //! What commands do to the state, and what the desk and the store have to say.
 
 mod chat;
+mod compare;
 mod files;
 mod library;
 mod list;
@@ -9,13 +10,14 @@ mod news;
 
 use std::path::PathBuf;
 
+pub(super) use compare::take_reports;
 pub(super) use files::{take_dropped, take_picked};
 pub(super) use library::take_library;
 pub(super) use model::take_built_in;
 pub(super) use news::{take_events, take_news};
 
 use super::app::App;
-use super::command::{Command, Zoom};
+use super::command::{Command, CompareCommand, Zoom};
 use super::state::Field;
 use super::views::{PaletteView, View};
 
@@ -64,9 +66,12 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
         | Command::TryAgain
         | Command::LookForDevices => model::apply(app, command),
         Command::Library(command) => library::apply(app, command, ctx),
-        Command::ChooseModel | Command::ChooseLibraryFolder | Command::Export(_) | Command::Import => {
-            files::apply(app, &command, ctx);
-        }
+        Command::ChooseModel
+        | Command::ChooseLibraryFolder
+        | Command::Export(_)
+        | Command::Import
+        | Command::Compare(CompareCommand::Export(_)) => files::apply(app, &command, ctx),
+        Command::Compare(command) => compare::apply(app, command, ctx),
         Command::Search => {
             state.settings.sidebar = true;
             state.focus = Some(Field::Search);

@@ -161,7 +161,7 @@ pub(in super::super) fn take_events(app: &mut App) {
             }
             StoreEvent::Notice(Notice::SavedAgain) => state.toasts.done(Notice::SavedAgain.to_string(), None),
             StoreEvent::Notice(notice) => state.toasts.problem(notice.to_string()),
-            StoreEvent::Comparison { .. } => {}
+            StoreEvent::Comparison { id, result } => super::compare::opened(app, id, result),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A page beside the conversation is a variant of [`View`], with its name, icon and keys here, and an arm in [`page`].
 
 mod chat;
+mod compare;
 mod composer;
 mod devices;
 mod fold;
@@ -25,6 +26,7 @@ use super::state::State;
 use super::words::Language;
 
 pub(crate) use chat::ChatView;
+pub(crate) use compare::{At, CACHES, CompareView, Report, Running, WEIGHTS};
 pub(crate) use palette::PaletteView;
 pub(crate) use sampling::SamplingView;
 
@@ -34,18 +36,21 @@ pub(crate) enum View {
     Chat,
     Models,
     Devices,
+    Compare,
     Settings,
 }
 
 impl View {
     /// In the order of the sidebar.
-    pub(crate) const ALL: [Self; 4] = [Self::Chat, Self::Models, Self::Devices, Self::Settings];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Chat, Self::Models, Self::Devices, Self::Compare, Self::Settings];
 
     pub(crate) const fn name(self, t: Language) -> &'static str {
         match self {
             Self::Chat => t.view_chat(),
             Self::Models => t.view_models(),
             Self::Devices => t.view_devices(),
+            Self::Compare => t.view_compare(),
             Self::Settings => t.view_settings(),
         }
     }
@@ -55,6 +60,7 @@ impl View {
             Self::Chat => Icon::Chat,
             Self::Models => Icon::Box,
             Self::Devices => Icon::Chip,
+            Self::Compare => Icon::Columns,
             Self::Settings => Icon::Gear,
         }
     }
@@ -65,6 +71,7 @@ impl View {
             Self::Chat => Key::Num1,
             Self::Models => Key::Num2,
             Self::Devices => Key::Num3,
+            Self::Compare => Key::Num4,
             Self::Settings => Key::Comma,
         };
         KeyboardShortcut::new(Modifiers::COMMAND, key)
@@ -77,6 +84,7 @@ fn page(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
         View::Chat => chat::show(ui, state, page),
         View::Models => models::show(ui, state, page),
         View::Devices => devices::show(ui, state, page),
+        View::Compare => compare::show(ui, state, page),
         View::Settings => settings::show(ui, state, page),
     }
 }

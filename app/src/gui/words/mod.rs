@@ -5,6 +5,7 @@
 
 mod chat;
 mod common;
+mod compare;
 mod devices;
 mod library;
 mod model;

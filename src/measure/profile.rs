@@ -1,0 +1,362 @@
+//! Where the time of a step goes, for any number of rows: each operator's time beside its floor, and the whole step beside their sum.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ingle_backends::format::CacheFormat;
+use ingle_backends::plan::{BatchLimits, Plan, StepShape};
+use ingle_backends::{CacheOptions, PrepareOptions, Profile, Runner, WeightSource};
+use serde::{Deserialize, Serialize};
+
+use super::operators::{Grouping, OperatorTime, operators, table};
+use super::peaks::Peaks;
+use super::table::{number, percent};
+use super::watch::Watcher;
+use super::{MeasureError, Sequences, Series, Stage, Table, Watch, Workload};
+use crate::Device;
+use crate::verdict::Choice;
+
+/// Which kind of step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// One token for each of so many sequences.
+    #[default]
+    Decode,
+    /// So many tokens of one sequence.
+    Prefill,
+}
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    pub phase: Phase,
+    /// Rows of the steps: a profile for each.
+    pub batches: Vec<usize>,
+    /// Tokens that are in the cache of each sequence before the step.
+    pub context: usize,
+    /// Steps that count; one more goes before them.
+    pub repeats: usize,
+    pub cache: CacheFormat,
+    pub tier: Option<String>,
+    pub grouping: Grouping,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profiles {
+    pub phase: Phase,
+    pub tier: String,
+    pub peaks: Peaks,
+    pub steps: Vec<StepProfile>,
+}
+
+/// A step of so many rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepProfile {
+    pub batch: usize,
+    pub context: usize,
+    /// Seconds of a step without clocks between its operators, to the token that was drawn.
+    pub step_seconds: Series,
+    /// The operators' times together, in the step whose sum is the median.
+    pub operators_seconds: f64,
+    pub bytes: f64,
+    pub operations: f64,
+    pub operators: Vec<OperatorTime>,
+}
+
+impl StepProfile {
+    /// What part of a step the operators' times explain.
+    pub fn explained(&self) -> f64 {
+        self.operators_seconds / self.step_seconds.median()
+    }
+}
+
+impl Request {
+    fn largest(&self) -> usize {
+        self.batches.iter().copied().max().unwrap_or(1)
+    }
+
+    fn check(&self) -> Result<(), MeasureError> {
+        let fault = if self.batches.is_empty() || self.batches.contains(&0) {
+            "a step has one row at least"
+        } else if self.repeats == 0 {
+            "one step at least has to be measured"
+        } else if self.context == 0 && self.phase == Phase::Decode {
+            "a token that is written has something before it: the context is 1 at least"
+        } else {
+            return Ok(());
+        };
+        Err(MeasureError::Settings(fault.to_owned()))
+    }
+
+    /// The sequences of a step of so many rows. For decode, every step makes the context a token longer.
+    fn workload(&self, batch: usize) -> Workload {
+        let (prompt, generate, sequences) = match self.phase {
+            Phase::Decode => (0, 2 * self.repeats + 2, batch),
+            Phase::Prefill => (batch, 0, 1),
+        };
+        Workload {
+            prompt,
+            generate,
+            depth: self.context,
+            batch: sequences,
+            repeats: self.repeats,
+            chunk: self.largest().max(FILL_ROWS),
+        }
+    }
+
+    fn options(&self) -> PrepareOptions {
+        let largest = self.workload(self.largest());
+        PrepareOptions {
+            cache: largest.cache(self.cache),
+            limits: BatchLimits { rows: largest.chunk, ..largest.limits() },
+            tier: self.tier.clone(),
+        }
+    }
+
+    fn shape(&self, batch: usize, context: usize, cache: CacheOptions) -> StepShape {
+        match self.phase {
+            Phase::Decode => StepShape::decode(batch, context, cache),
+            Phase::Prefill => StepShape { sequences: vec![(batch, context)], selected: 1, cache },
+        }
+    }
+}
+
+/// Rows that fill the cache at once.
+const FILL_ROWS: usize = 64;
+
+/// Profiles steps of a plan on a device.
+pub fn profile(
+    device: &Device,
+    plan: &Arc<Plan>,
+    weights: &dyn WeightSource,
+    request: &Request,
+    watch: &mut Watch<'_>,
+) -> Result<(Profiles, Choice), MeasureError> {
+    request.check()?;
+    let mut watcher = Watcher::new(watch, request.batches.len());
+    let mut options = request.options();
+    let (mut runner, kernels) =
+        watcher.loading(|progress| device.prepare(Arc::clone(plan), weights, &mut options, progress))?;
+    watcher.stage(Stage::Peaks, 1)?;
+    // The format that most of the weights are in.
+    let largest = plan.matrices.iter().max_by_key(|matrix| matrix.bytes());
+    let format = largest.map_or(ingle_backends::format::WeightFormat::F32, |matrix| matrix.format);
+    let peaks = Peaks::measure(device, format, &kernels.tier, &mut ingle_backends::no_progress)?;
+    let mut steps = vec![];
+    for (subject, batch) in request.batches.iter().enumerate() {
+        watcher.subject(subject);
+        steps.push(one(runner.as_mut(), plan, request, (*batch, &peaks, options.cache), &mut watcher)?);
+    }
+    let peaks = peaks.at_least(device.backend.measure_bandwidth(&device.info.id)?);
+    Ok((Profiles { phase: request.phase, tier: kernels.tier.clone(), peaks, steps }, kernels))
+}
+
+/// Steps of so many rows.
+fn one(
+    runner: &mut dyn Runner,
+    plan: &Plan,
+    request: &Request,
+    (batch, peaks, cache): (usize, &Peaks, CacheOptions),
+    watcher: &mut Watcher<'_, '_>,
+) -> Result<StepProfile, MeasureError> {
+    let workload = request.workload(batch);
+    let mut sequences = Sequences::new(plan, &workload, cache.page_tokens);
+    watcher.stage(Stage::WarmingUp, request.context.div_ceil(workload.chunk) + workload.batch)?;
+    sequences.fill(runner, request.context, workload.chunk, &mut || watcher.advance(1))?;
+    let mut step = |runner: &mut dyn Runner, watcher: &mut Watcher<'_, '_>| {
+        watcher.beat(1)?;
+        match request.phase {
+            Phase::Decode => sequences.write(runner)?,
+            Phase::Prefill => {
+                sequences.read(runner, batch, batch, &mut || std::ops::ControlFlow::Continue(()))?;
+                sequences.back_to(request.context);
+            }
+        }
+        Ok::<_, MeasureError>(())
+    };
+    let mut step_seconds = Series::default();
+    watcher.stage(Stage::Run(1), request.repeats + 1)?;
+    for run in 0..=request.repeats {
+        let start = Instant::now();
+        step(runner, watcher)?;
+        if run > 0 {
+            step_seconds.samples.push(start.elapsed().as_secs_f64());
+        }
+    }
+    watcher.stage(Stage::Profiling, request.repeats)?;
+    runner.set_profiling(true);
+    let mut profiles: Vec<Profile> = vec![];
+    for _ in 0..request.repeats {
+        step(runner, watcher)?;
+        profiles.extend(runner.profile());
+    }
+    runner.set_profiling(false);
+    let sum = |profile: &Profile| profile.seconds.iter().sum::<f64>();
+    profiles.sort_by(|a, b| sum(a).total_cmp(&sum(b)));
+    let written = match request.phase {
+        Phase::Decode => request.repeats,
+        Phase::Prefill => 0,
+    };
+    let shape = request.shape(batch, request.context + written, cache);
+    let total = plan.total_cost(&shape);
+    let median = profiles.get(profiles.len() / 2);
+    Ok(StepProfile {
+        batch,
+        context: request.context,
+        step_seconds,
+        operators_seconds: median.map_or(0.0, sum),
+        bytes: total.bytes(),
+        operations: total.operations,
+        operators: median
+            .map_or_else(Vec::new, |profile| operators(plan, profile, &shape, Some(peaks), request.grouping)),
+    })
+}
+
+impl Profiles {
+    /// A table for each number of rows.
+    pub fn tables(&self) -> Vec<Table> {
+        let phase = match self.phase {
+            Phase::Decode => "sequences, one token each",
+            Phase::Prefill => "tokens of a prompt",
+        };
+        let title = |step: &StepProfile| {
+            format!(
+                "{} {phase}, after {}: a step of {} ms, of which the operators explain {}",
+                step.batch,
+                step.context,
+                number(step.step_seconds.median() * 1e3),
+                percent(Some(step.explained())),
+            )
+        };
+        self.steps.iter().map(|step| table(&title(step), &step.operators)).collect()
+    }
+
+    /// Time per call of each operator, by number of rows, in units in which the quickest product of the first step takes 30: the form
+    /// in which such tables are published.
+    pub fn relative_table(&self) -> Option<Table> {
+        let first = self.steps.first()?;
+        let per_call = |operator: &OperatorTime| operator.seconds / operator.calls as f64;
+        let products = first.operators.iter().filter(|operator| operator.name.starts_with("linear"));
+        let unit = products.map(per_call).filter(|s| *s > 0.0).min_by(f64::total_cmp)? / 30.0;
+        let batches: Vec<String> = self.steps.iter().map(|step| format!("{} rows", step.batch)).collect();
+        let header: Vec<&str> =
+            ["operator", "shape", "calls"].into_iter().chain(batches.iter().map(String::as_str)).collect();
+        let mut table = Table::new("Relative time of one call", &header);
+        for operator in &first.operators {
+            let of = |step: &StepProfile| {
+                let same =
+                    |other: &&OperatorTime| (&other.name, &other.shape) == (&operator.name, &operator.shape);
+                let found = step.operators.iter().find(same);
+                found.map_or_else(|| "–".to_owned(), |other| number(per_call(other) / unit))
+            };
+            let mut row = vec![operator.name.clone(), operator.shape.clone(), operator.calls.to_string()];
+            row.extend(self.steps.iter().map(of));
+            table.push(row);
+        }
+        Some(table)
+    }
+
+    /// The share of the products with weights in each step, and whether memory limits most of their time.
+    pub fn products_table(&self) -> Table {
+        let header = [
+            "rows",
+            "products",
+            "of these limited by memory",
+            "attention",
+            "rest",
+            "op/byte",
+            "device's ridge",
+        ];
+        let mut table = Table::new("What limits a step", &header);
+        for step in &self.steps {
+            let share = |wanted: &dyn Fn(&OperatorTime) -> bool| {
+                step.operators.iter().filter(|operator| wanted(operator)).map(|o| o.share).sum::<f64>()
+            };
+            let product = |operator: &OperatorTime| {
+                operator.name.starts_with("linear") || operator.name.starts_with("expert_linear")
+            };
+            let products = share(&product);
+            let by_memory =
+                share(&|operator| product(operator) && operator.limit == super::operators::Limit::Memory);
+            let attention = share(&|operator| operator.name.starts_with("attention"));
+            table.push(vec![
+                step.batch.to_string(),
+                percent(Some(products)),
+                percent(Some(by_memory / products)),
+                percent(Some(attention)),
+                percent(Some(1.0 - products - attention)),
+                number(step.operations / step.bytes),
+                self.peaks.ridge().map_or_else(|| "–".to_owned(), number),
+            ]);
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ingle_backends::SyntheticWeights;
+
+    use super::*;
+    use crate::find_device;
+    use crate::measure::unwatched;
+    use crate::soak::Soak;
+
+    fn request(phase: Phase) -> Request {
+        Request {
+            phase,
+            batches: vec![1, 5],
+            context: 20,
+            repeats: 3,
+            cache: CacheFormat::F16,
+            tier: None,
+            grouping: Grouping::Summed,
+        }
+    }
+
+    fn profiled(request: &Request) -> Result<Profiles, MeasureError> {
+        let soak = Soak::new(1).unwrap();
+        let device = find_device("cpu").unwrap();
+        let weights = SyntheticWeights { seed: 1 };
+        Ok(profile(&device, soak.plan(), &weights, request, &mut unwatched)?.0)
+    }
+
+    #[test]
+    fn every_number_of_rows_has_its_profile() {
+        for phase in [Phase::Decode, Phase::Prefill] {
+            let found = profiled(&request(phase)).unwrap();
+            assert_eq!(found.steps.iter().map(|step| step.batch).collect::<Vec<_>>(), [1, 5]);
+            for step in &found.steps {
+                assert_eq!(step.step_seconds.samples.len(), 3);
+                let sum: f64 = step.operators.iter().map(|operator| operator.seconds).sum();
+                assert!((sum - step.operators_seconds).abs() < 1e-9 && sum > 0.0);
+            }
+            // Five rows do more with the same weights (the head serves only one row of a prompt).
+            let [one, five] = [&found.steps[0], &found.steps[1]];
+            assert!(
+                five.operations / one.operations > 1.5 * five.bytes / one.bytes,
+                "{phase:?}: {one:?} {five:?}"
+            );
+            let relative = found.relative_table().unwrap();
+            assert_eq!(relative.header.len(), 5);
+            assert!(relative.rows.iter().any(|row| row[0].starts_with("linear") && row[3] == "30.0"));
+            assert_eq!(found.products_table().rows.len(), 2);
+        }
+    }
+
+    #[test]
+    fn senseless_steps_are_refused() {
+        let good = request(Phase::Decode);
+        for bad in [
+            Request { batches: vec![], ..good.clone() },
+            Request { batches: vec![1, 0], ..good.clone() },
+            Request { repeats: 0, ..good.clone() },
+            Request { context: 0, ..good.clone() },
+        ] {
+            assert!(matches!(profiled(&bad), Err(MeasureError::Settings(_))), "{bad:?}");
+        }
+        assert!(profiled(&Request { context: 0, ..request(Phase::Prefill) }).is_ok());
+    }
+}
