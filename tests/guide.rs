@@ -1,7 +1,9 @@
-//! The small models of `models/guide`: the tiny one says what the reference says, in the form that it was trained with.
+//! The small models of `models/guide`: the tiny one says what the reference says, in the form that it was trained with, and the
+//! built-in one is unpacked whole whatever became of its files.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use inglenook::backend::plan::{BatchLimits, FusionSet};
@@ -9,11 +11,15 @@ use inglenook::backend::{BackendError, no_progress};
 use inglenook::chat::{Conversation, Overflow, ReplyEvent, ReplyOptions, TextReply};
 use inglenook::engine::Request;
 use inglenook::find_device;
+use inglenook::model::builtin::{BuiltinError, NAME, unpack_into};
 use inglenook::model::{LoadOptions, LoadedModel, Model};
 use inglenook::score::logits_of;
 use serde_json::Value;
 
 const CONTEXT: usize = 512;
+
+/// Files of the built-in model.
+const FILES: usize = 5;
 
 fn path(of: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(of)
@@ -25,7 +31,7 @@ fn tiny() -> Model {
 
 /// What `models/guide/golden.py` wrote.
 fn golden() -> Vec<Value> {
-    serde_json::from_str(&std::fs::read_to_string(path("tests/fixtures/guide-tiny.json")).unwrap()).unwrap()
+    serde_json::from_str(&fs::read_to_string(path("tests/fixtures/guide-tiny.json")).unwrap()).unwrap()
 }
 
 fn ids(value: &Value) -> Vec<u32> {
@@ -107,4 +113,80 @@ fn logits_are_those_of_the_reference() {
             assert!(off <= largest / 2048.0 * 3.0, "{ours} {reference}: {off} of {largest}");
         }
     }
+}
+
+fn weights(folder: &Path) -> PathBuf {
+    folder.join("model.safetensors")
+}
+
+#[test]
+fn it_is_unpacked_once_and_opens() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = unpack_into(place.path()).unwrap();
+    let model = Model::open(&folder).unwrap();
+    assert_eq!(model.name(), NAME);
+    assert!(model.text().unwrap().template_fault.is_none());
+    assert!(!model.text().unwrap().template.is_fallback());
+    let written = fs::metadata(weights(&folder)).unwrap().modified().unwrap();
+    assert_eq!(unpack_into(place.path()).unwrap(), folder);
+    assert_eq!(fs::metadata(weights(&folder)).unwrap().modified().unwrap(), written);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), FILES);
+}
+
+#[test]
+fn damage_is_mended() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = unpack_into(place.path()).unwrap();
+    let path = weights(&folder);
+    let whole = fs::read(&path).unwrap();
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    for damaged in [&[][..], &whole[..whole.len() / 2], &changed] {
+        fs::write(&path, damaged).unwrap();
+        unpack_into(place.path()).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    Model::open(&unpack_into(place.path()).unwrap()).unwrap();
+    // Nothing is left beside what was mended.
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), FILES);
+}
+
+#[test]
+fn a_place_that_is_no_folder_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = unpack_into(&file).unwrap_err();
+    assert!(matches!(&error, BuiltinError::Write { path, .. } if path.starts_with(&file)), "{error}");
+    assert!(error.to_string().contains("name another"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_may_not_be_written_is_named_unless_all_is_there() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = tempfile::tempdir().unwrap();
+    let folder = unpack_into(place.path()).unwrap();
+    let read_only = fs::Permissions::from_mode(0o555);
+    fs::set_permissions(&folder, read_only).unwrap();
+    // All is there, so nothing has to be written.
+    unpack_into(place.path()).unwrap();
+    // Whoever may write everywhere cannot see the rest of this.
+    if fs::write(folder.join("probe"), "").is_err() {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::remove_file(weights(&folder)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+        let error = unpack_into(place.path()).unwrap_err();
+        assert!(error.to_string().contains("model.safetensors"), "{error}");
+        assert!(error.to_string().contains("writable"), "{error}");
+    }
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_told_with_the_room_that_is_needed() {
+    let error = BuiltinError::Write { path: "x".into(), source: std::io::ErrorKind::StorageFull.into() };
+    assert!(error.to_string().contains("free ") && error.to_string().contains(" MB there"), "{error}");
 }

@@ -46,7 +46,7 @@ static PARTS: [Part; 5] = [
 pub enum BuiltinError {
     #[error("there is no cache folder to unpack the built-in model into: {VARIABLE} names one")]
     NoFolder,
-    #[error("the built-in model cannot be unpacked: {}: {source}; {}", path.display(), advice(source))]
+    #[error("the built-in model cannot be unpacked ({}): {}: {source}", advice(source), path.display())]
     Write { path: PathBuf, source: io::Error },
 }
 
@@ -104,86 +104,4 @@ fn is_same(path: &Path, bytes: &[u8]) -> io::Result<bool> {
         }
     }
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Model;
-
-    fn weights(folder: &Path) -> PathBuf {
-        folder.join("model.safetensors")
-    }
-
-    #[test]
-    fn it_is_unpacked_once_and_opens() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = unpack_into(place.path()).unwrap();
-        let model = Model::open(&folder).unwrap();
-        assert_eq!(model.name(), NAME);
-        assert!(model.text().unwrap().template_fault.is_none());
-        assert!(!model.text().unwrap().template.is_fallback());
-        let written = fs::metadata(weights(&folder)).unwrap().modified().unwrap();
-        assert_eq!(unpack_into(place.path()).unwrap(), folder);
-        assert_eq!(fs::metadata(weights(&folder)).unwrap().modified().unwrap(), written);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), PARTS.len());
-    }
-
-    #[test]
-    fn damage_is_mended() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = unpack_into(place.path()).unwrap();
-        let path = weights(&folder);
-        let whole = fs::read(&path).unwrap();
-        let mut changed = whole.clone();
-        *changed.last_mut().unwrap() ^= 1;
-        for damaged in [&[][..], &whole[..whole.len() / 2], &changed] {
-            fs::write(&path, damaged).unwrap();
-            unpack_into(place.path()).unwrap();
-            assert_eq!(fs::read(&path).unwrap(), whole);
-        }
-        fs::remove_file(folder.join("tokenizer.json")).unwrap();
-        Model::open(&unpack_into(place.path()).unwrap()).unwrap();
-        // Nothing is left beside what was mended.
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), PARTS.len());
-    }
-
-    #[test]
-    fn a_place_that_is_no_folder_is_named() {
-        let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("file");
-        fs::write(&file, "").unwrap();
-        let error = unpack_into(&file).unwrap_err();
-        assert!(matches!(&error, BuiltinError::Write { path, .. } if path.starts_with(&file)), "{error}");
-        assert!(error.to_string().contains("name another"), "{error}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_folder_that_may_not_be_written_is_named_unless_all_is_there() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let place = tempfile::tempdir().unwrap();
-        let folder = unpack_into(place.path()).unwrap();
-        let read_only = fs::Permissions::from_mode(0o555);
-        fs::set_permissions(&folder, read_only).unwrap();
-        // All is there, so nothing has to be written.
-        unpack_into(place.path()).unwrap();
-        // Whoever may write everywhere cannot see the rest of this.
-        if fs::write(folder.join("probe"), "").is_err() {
-            fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-            fs::remove_file(weights(&folder)).unwrap();
-            fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
-            let error = unpack_into(place.path()).unwrap_err();
-            assert!(error.to_string().contains("model.safetensors"), "{error}");
-            assert!(error.to_string().contains("writable"), "{error}");
-        }
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    #[test]
-    fn a_full_disk_is_told_with_the_room_that_is_needed() {
-        let error = BuiltinError::Write { path: "x".into(), source: io::ErrorKind::StorageFull.into() };
-        assert!(error.to_string().contains("free ") && error.to_string().contains(" MB there"), "{error}");
-    }
 }
