@@ -1,10 +1,10 @@
 //! What a product of one row does along with it: the normalisation before it and the gate after it.
 //!
-//! A reply's next token is one row, for which these take longer to launch than to compute. So the streaming kernel normalises the
+//! A reply's next token is one row, for which these take longer to launch than to compute. So the kernel for one row normalises the
 //! row on its way in and applies the gate on its way out, and the operators' own launches are left out where a step has one row.
 //! Both sides ask here, and what they are told depends on the plan and on where its values lie, not on the step.
 
-use super::product::Codes;
+use super::row;
 use crate::format::WeightFormat;
 use crate::plan::{Gated, Linear, Norm, NormKind, Op, Operand, ValueId};
 use crate::wgpu::build::Build;
@@ -59,6 +59,7 @@ fn takes_norm(build: &Build<'_>, (at, norm): (usize, &Norm), (index, op): (usize
     let mut written = build.plan.nodes[at + 1..=index].iter().flat_map(|node| node.op.outputs());
     op.input == whole
         && reads_directly(build, norm.input, format)
+        && row::takes_norm(build, build.matrix(op.matrix))
         && !written.any(|value| build.share(value, norm.input.value))
         && gate_of(build, index, op).is_none_or(|gated| !build.share(gated.output, norm.input.value))
 }
@@ -94,15 +95,15 @@ fn reads_directly(build: &Build<'_>, operand: Operand, format: WeightFormat) -> 
     !matches!(format, WeightFormat::W8a8(_))
         && x.first.is_multiple_of(4)
         && x.stride.is_multiple_of(4)
-        && x.width.is_multiple_of(Codes::of(format).width)
+        && x.width.is_multiple_of(row::width(format))
 }
 
-fn is_handed_out(build: &Build<'_>, value: ValueId) -> bool {
+pub(super) fn is_handed_out(build: &Build<'_>, value: ValueId) -> bool {
     build.plan.taps.contains(&value) || build.plan.logits == Some(value)
 }
 
 /// The nodes that read a value.
-fn readers<'a>(build: &Build<'a>, value: ValueId) -> impl Iterator<Item = usize> + 'a {
+pub(super) fn readers<'a>(build: &Build<'a>, value: ValueId) -> impl Iterator<Item = usize> + 'a {
     let nodes = build.plan.nodes.iter().enumerate();
     nodes
         .filter(move |(_, node)| node.op.inputs().iter().any(|operand| operand.value == value))
