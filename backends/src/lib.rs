@@ -48,7 +48,9 @@
 //!   the activations of f16, bf16 and weight-only products to f16 or bf16 where its matrix units need
 //!   it, and says so in [`Numerics::operand_unit`]; so may it round their decoded weights, except those of f32
 //!   matrices, and says so in [`Numerics::weight_unit`]. It never rounds them further. In attention, queries and shares are
-//!   such activations, and what an int8 cache holds is such a weight.
+//!   such activations, and what an int8 cache holds is such a weight. Where weights are integer codes, activations may
+//!   enter as whole multiples of 2⁻²¹ of the largest of at most 16 neighbours, if their products with the codes are then
+//!   added up exactly: adding up sixteen products in f32 loses about as much.
 //! * Sums are accumulated in f32 or better, or exactly (int32). Results between operators are f32, or of
 //!   the precision stated in [`Numerics::value_unit`].
 //! * Angles of rotations are computed in f64 on the host.

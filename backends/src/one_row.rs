@@ -104,12 +104,13 @@ fn gate_of<'a, S: Site>(site: &'a S, index: usize, op: &Linear) -> Option<&'a Ga
     fits.then_some(gated)
 }
 
-fn is_handed_out(plan: &Plan, value: ValueId) -> bool {
+/// Whether somebody outside the plan wants a value.
+pub(crate) fn is_handed_out(plan: &Plan, value: ValueId) -> bool {
     plan.taps.contains(&value) || plan.logits == Some(value)
 }
 
 /// The nodes that read a value.
-fn readers(plan: &Plan, value: ValueId) -> impl Iterator<Item = usize> + '_ {
+pub(crate) fn readers(plan: &Plan, value: ValueId) -> impl Iterator<Item = usize> + '_ {
     let nodes = plan.nodes.iter().enumerate();
     nodes
         .filter(move |(_, node)| node.op.inputs().iter().any(|operand| operand.value == value))

@@ -93,7 +93,7 @@ impl Build<'_> {
         cols: u32,
     ) -> MatvecShape {
         let subject = Subject::new(format, at_once, rows, cols);
-        let measured = self.shapes.of(self.node, &subject);
+        let measured = self.shapes.of(self.node, &subject).filter(|shape| shape.suits(format, at_once));
         measured.unwrap_or_else(|| MatvecShape::usual(self.capabilities(), format, at_once, rows))
     }
 

@@ -17,6 +17,8 @@ const UNITS_LONGEST_HEAD: u32 = 128;
 const UNITS_MEMORY: u32 = 46 << 10;
 /// The longest head: what fits the workgroup memory that every device has.
 const LONGEST_HEAD: usize = 256;
+/// Up to so many positions, waiting for memory takes longer than reading keys and values again for each head.
+const FEW_POSITIONS: u32 = 512;
 /// Positions that are worth a workgroup of their own: a block of `attention/single`.
 const SHARE: u32 = 128;
 /// Shares that `attention/reduce` has room for.
@@ -117,7 +119,13 @@ impl Attention {
         let params = Params { head_runs, ..self.params };
         let bytes = bytemuck::bytes_of(&params).to_vec();
         let (runs, heads) = (params.kv_heads * head_runs, params.heads);
-        let shares = Shares { runs, window: params.window };
+        let shares = Shares { runs, heads, window: params.window };
+        build.dispatch(Dispatch {
+            kernel: head(subgroup, self.int8, self.sinks.is_some()),
+            params: bytes.clone(),
+            bindings: self.bindings(&self.output, self.sinks.as_ref()),
+            groups: Box::new(move |step| shares.by_heads(step).then_some([step.singles, heads, 1])),
+        });
         build.dispatch(Dispatch {
             kernel: single(subgroup, self.int8, self.sinks.is_some(), false),
             params: bytes.clone(),
@@ -174,16 +182,27 @@ impl Attention {
     }
 }
 
-/// Into how many shares the positions of single rows are cut.
+/// How single rows are gone about.
 #[derive(Clone, Copy, Debug)]
 struct Shares {
     /// Workgroups per row.
     runs: u32,
+    heads: u32,
     window: u32,
 }
 
 impl Shares {
+    /// Whether each head has a workgroup of its own.
+    fn by_heads(self, step: &StepCounts) -> bool {
+        let positions = step.longest.min(self.window);
+        step.singles > 0 && positions <= FEW_POSITIONS && step.singles * self.heads <= 2 * BUSY
+    }
+
+    /// Into how many shares the positions are cut; 0 where that is not what is done.
     fn of(self, step: &StepCounts) -> u32 {
+        if self.by_heads(step) {
+            return 0;
+        }
         let positions = step.longest.min(self.window);
         let busy = BUSY / (step.singles * self.runs).max(1);
         if step.singles == 0 { 0 } else { busy.min(positions.div_ceil(SHARE)).clamp(1, MAX_SHARES) }
@@ -197,6 +216,10 @@ fn single(subgroup: bool, int8: bool, sinks: bool, split: bool) -> Kernel {
         .with_if(int8, "int8")
         .with_if(sinks, "sinks")
         .with_if(split, "split")
+}
+
+fn head(subgroup: bool, int8: bool, sinks: bool) -> Kernel {
+    Kernel::new("attention/head").with_if(subgroup, "subgroup").with_if(int8, "int8").with_if(sinks, "sinks")
 }
 
 fn reduce(sinks: bool) -> Kernel {
@@ -227,6 +250,7 @@ pub(super) fn variants() -> Vec<Kernel> {
         for subgroup in [false, true] {
             let kinds = [(false, false), (true, false), (false, true)];
             variants.extend(kinds.map(|(sinks, split)| single(subgroup, int8, sinks, split)));
+            variants.extend([false, true].map(|sinks| head(subgroup, int8, sinks)));
         }
         for sinks in [false, true] {
             for aligned in [false, true] {

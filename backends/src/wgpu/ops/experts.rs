@@ -75,7 +75,7 @@ pub(super) fn expert_linear(build: &mut Build<'_>, op: &plan::ExpertLinear) -> R
     let x = activations(build, op.input, matrix.format)?;
     let slots = Slots { op, matrix: &matrix, count };
     for shard in &matrix.shards {
-        let shape = MatvecShape::usual(build.capabilities(), matrix.format, 1, u32::MAX);
+        let shape = MatvecShape::streaming(build.capabilities(), matrix.format, 1);
         let blocks = matvec_blocks(shape, slots.expert_rows(build));
         let chosen = build.operand(op.chosen).region;
         let kernel = slot_kernel(matrix.format, build.capabilities());
@@ -181,7 +181,7 @@ fn group_kernel() -> Kernel {
 
 /// A product per slot.
 fn slot_kernel(format: WeightFormat, capabilities: &Capabilities) -> Kernel {
-    let shape = MatvecShape::usual(capabilities, format, 1, u32::MAX);
+    let shape = MatvecShape::streaming(capabilities, format, 1);
     matvec_kernel(format, 1, shape, capabilities).with("experts")
 }
 

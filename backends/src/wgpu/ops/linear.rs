@@ -1,13 +1,11 @@
 //! `y = factor · (x · Wᵀ + bias) + residual`.
 
-use super::elementwise::number;
 use super::product::{
     Activations, Codes, Count, HAS_BIAS, HAS_RESIDUAL, IN_PLACE, MatvecShape, Params, SHAPES, activations,
     matvec_blocks, matvec_kernel, pack, pack_kernel,
 };
-use super::rowwise::with_any;
+use super::row;
 use crate::format::{ActivationScale, Int4Group, Int8Group, WeightFormat};
-use crate::one_row::{gate_after, norm_into};
 use crate::wgpu::build::{Binding, Build, Dispatch, Groups, spread};
 use crate::wgpu::capabilities::{Capabilities, KernelTier};
 use crate::wgpu::shaders::Kernel;
@@ -71,45 +69,25 @@ pub(super) fn linear(build: &mut Build<'_>, op: &plan::Linear) -> Result<(), Bac
 
 /// The launch for steps of one row, which takes over what comes right before and after ([`crate::one_row`]).
 fn one_row(build: &mut Build<'_>, op: &plan::Linear, product: &Product) {
-    let matrix = build.matrix(op.matrix);
-    let format = matrix.format;
+    let matrix = build.matrix(op.matrix).clone();
     let features = product.params.shard_rows;
-    let best = build.matvec_shape(format, 1, features, matrix.cols);
-    let (norm, gate) = match build.node {
-        Some(node) => (norm_into(build, node, op), gate_after(build, node, op)),
-        None => (None, None),
-    };
-    // A team takes two rows of each half.
-    let shape = if gate.is_some() { MatvecShape { tall: false, ..best } } else { best };
-    let mut kernel = matvec_kernel(format, 1, shape, build.capabilities());
-    let mut product = product.clone();
-    if let Some(gate) = gate {
-        kernel = kernel.with("gated");
-        product.params.function = number(gate.function);
-        product.params.y_stride = features / 2;
-        product.bindings[Y] = Binding::ReadWrite(build.value(gate.output));
+    if !row::has_kernel(matrix.format) {
+        let shape = build.matvec_shape(matrix.format, 1, features, matrix.cols);
+        let kernel = matvec_kernel(matrix.format, 1, shape, build.capabilities());
+        let blocks = matvec_blocks(shape, features);
+        return product.dispatch(build, kernel, move |rows| (rows == 1).then_some(blocks));
     }
-    if let Some((norm, weight)) = norm.and_then(|norm| Some((norm, norm.weight?))) {
-        kernel = kernel.with("norm");
-        product.params.norm_epsilon = norm.epsilon;
-        product.params.norm_offset = norm.weight_offset;
-        let x = Activations::direct(build.operand(norm.input));
-        product.params.read(&x);
-        product.bindings[X] = Binding::Read(x.region);
-        product.bindings.push(Binding::Read(build.vector(weight)));
-    }
-    let blocks = matvec_blocks(shape, features);
-    product.dispatch(build, kernel, move |rows| (rows == 1).then_some(blocks));
+    let row::Launch { kernel, params, bindings, workgroups } =
+        row::launch(build, op, &matrix, (&product.params, &product.bindings));
+    let count = product.count;
+    Product { params, bindings, count }
+        .dispatch(build, kernel, move |rows| (rows == 1).then_some(workgroups));
 }
 
 /// Up to so many rows the matrix is streamed; more go through tiles, which a few rows would leave nearly empty.
 const fn few(capabilities: &Capabilities) -> u32 {
     if capabilities.coop || capabilities.software { 2 * MOST_AT_ONCE } else { 4 * MOST_AT_ONCE }
 }
-
-/// Places of the activations and of the result among a product's bindings.
-const X: usize = 2;
-const Y: usize = 3;
 
 /// The product with one shard: what does not depend on the kernel.
 #[derive(Clone)]
@@ -254,11 +232,10 @@ pub(super) fn variants() -> Vec<Kernel> {
             for at_once in AT_ONCE {
                 for features in [1, u32::MAX] {
                     let shape = MatvecShape::usual(&device, format, at_once, features);
-                    let kernel = matvec_kernel(format, at_once, shape, &device);
-                    if at_once == 1 && !matches!(format, WeightFormat::W8a8(_)) {
-                        kernels.extend(with_any(&kernel, &["gated", "norm"]));
+                    if at_once == 1 && row::has_kernel(format) {
+                        kernels.extend(row::variants(&device, format, shape));
                     } else {
-                        kernels.push(kernel);
+                        kernels.push(matvec_kernel(format, at_once, shape, &device));
                     }
                 }
             }
@@ -267,7 +244,12 @@ pub(super) fn variants() -> Vec<Kernel> {
     // What only an autotuner asks for.
     for shape in SHAPES {
         for device in kinds_of_devices() {
-            kernels.push(matvec_kernel(WeightFormat::Nf4, 2, *shape, &device));
+            let format = WeightFormat::Nf4;
+            if shape.suits(format, 2) {
+                kernels.push(matvec_kernel(format, 2, *shape, &device));
+            } else {
+                kernels.extend(row::variants(&device, format, *shape));
+            }
         }
     }
     let mut distinct: Vec<Kernel> = vec![];

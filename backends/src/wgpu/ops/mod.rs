@@ -13,10 +13,12 @@ mod one_row;
 mod product;
 mod rope;
 mod route;
+mod row;
 mod rowwise;
 mod sample;
 mod select;
 mod store_kv;
+mod stored;
 
 pub(super) use product::{MatvecShape, SHAPES};
 
@@ -35,7 +37,8 @@ pub(super) fn begin(build: &mut Build<'_>) -> Result<(), BackendError> {
 pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
     let first = build.planned.len();
     list(build, op)?;
-    if let Some(output) = build.node.and_then(|node| left_out(build, node, op)) {
+    let output = build.node.and_then(|node| left_out(build, node, op)).or_else(|| stored::left_out(build, op));
+    if let Some(output) = output {
         build.for_several_rows(first, output);
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What a product of one row does along with it ([`crate::one_row`]), as far as it depends on this backend's kernels.
 
-use super::product::Codes;
+use super::row;
 use crate::format::WeightFormat;
 use crate::one_row::Site;
 use crate::plan::{MatrixId, Operand, Plan, ValueId};
@@ -21,7 +21,11 @@ impl Site for Build<'_> {
         !matches!(format, WeightFormat::W8a8(_))
             && x.first.is_multiple_of(4)
             && x.stride.is_multiple_of(4)
-            && x.width.is_multiple_of(Codes::of(format).width)
+            && x.width.is_multiple_of(row::width(format))
+    }
+
+    fn normalizes(&self, matrix: MatrixId) -> bool {
+        row::takes_norm(self, self.matrix(matrix))
     }
 
     fn gates(&self, matrix: MatrixId) -> bool {

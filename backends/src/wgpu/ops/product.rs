@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use bytemuck::{Pod, Zeroable};
 
 use super::elementwise::{Rounding, quantize_rows};
+use super::row;
 use super::rowwise::is_selected;
 use crate::BackendError;
 use crate::format::{ActivationScale, WeightFormat};
@@ -51,7 +52,15 @@ pub(super) struct Params {
     pub(super) norm_epsilon: f32,
     pub(super) norm_offset: f32,
     pub(super) function: u32,
-    pub(super) padding: u32,
+    pub(super) x_quads: u32,
+    pub(super) heads: u32,
+    pub(super) kv_heads: u32,
+    pub(super) dim: u32,
+    pub(super) vector_words: u32,
+    pub(super) page_tokens: u32,
+    pub(super) key_head: u32,
+    pub(super) value_head: u32,
+    pub(super) interleaved: u32,
 }
 
 impl Params {
@@ -77,6 +86,7 @@ impl Params {
     /// Where the activations lie.
     pub(super) fn read(&mut self, x: &Activations) {
         (self.x_first, self.x_stride, self.x_scales) = (x.first, x.stride, x.scales);
+        self.x_quads = x.quads;
     }
 }
 
@@ -126,6 +136,8 @@ pub(super) struct Activations {
     /// In elements of the kernels' binding: `vec4<f32>`, and `vec2<u32>` of codes.
     first: u32,
     stride: u32,
+    /// Fours of elements of a row.
+    quads: u32,
     /// Of w8a8: where the scales begin, in words.
     scales: u32,
 }
@@ -133,7 +145,7 @@ pub(super) struct Activations {
 impl Activations {
     /// f32 rows that are read as they lie.
     pub(super) fn direct(x: DeviceOperand) -> Self {
-        Self { region: x.region, first: x.first / 4, stride: x.stride / 4, scales: 0 }
+        Self { region: x.region, first: x.first / 4, stride: x.stride / 4, quads: x.width / 4, scales: 0 }
     }
 }
 
@@ -205,10 +217,11 @@ pub(super) fn activations(
         }
         let stride = width.next_multiple_of(64);
         let region = if quantized { x.region } else { quantize(build, operand, scale)? };
-        return Ok(Activations { region, first: first / 8, stride: stride / 8, scales: most * (stride / 4) });
+        let scales = most * (stride / 4);
+        return Ok(Activations { region, first: first / 8, stride: stride / 8, quads: stride / 4, scales });
     }
     let aligned = |number: u32| number.is_multiple_of(4);
-    if aligned(x.first) && aligned(x.stride) && x.width.is_multiple_of(Codes::of(format).width) {
+    if aligned(x.first) && aligned(x.stride) && x.width.is_multiple_of(row::width(format)) {
         return Ok(Activations::direct(x));
     }
     pack(build, operand, false, |_| true)
@@ -248,7 +261,7 @@ pub(super) fn pack(
             if wanted(rows) { spread((rows * fours).div_ceil(256)) } else { None }
         }),
     });
-    Ok(Activations { region: packed, first: 0, stride: fours, scales: 0 })
+    Ok(Activations { region: packed, first: 0, stride: fours, quads: fours, scales: 0 })
 }
 
 /// Rows of f32 as int8 rows, for a product whose input nobody quantised before.
@@ -263,7 +276,8 @@ fn quantize(build: &mut Build<'_>, operand: Operand, scale: ActivationScale) -> 
     Ok(quantized)
 }
 
-/// A shape of the streaming kernel, `shaders/linear/matvec.wesl`: what is worth trying on a device.
+/// A shape of the streaming kernel, `shaders/linear/matvec.wesl`, or of the one for one row, `row.wesl`: what is worth trying on a
+/// device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MatvecShape {
     /// Invocations that share four rows of weights (`tall`: eight); a power of two from 4 on.
@@ -273,46 +287,92 @@ pub(crate) struct MatvecShape {
     pub(crate) tall: bool,
     /// Reads of each row that are under way at once, per lane: 1, 2 or 4.
     pub(crate) unroll: u32,
+    /// In the kernel for one row, blocks of rows of weights that a workgroup goes through; 0 in the streaming kernel.
+    pub(crate) passes: u32,
 }
 
 /// Names a shape by its place in [`SHAPES`], for benchmarks; what is no such place names none.
 const SHAPE_VARIABLE: &str = "INGLE_WGPU_MATVEC";
 
-/// Rows of a matrix from which one subgroup to a team has enough to do.
+/// Rows of a matrix from which one subgroup to a team has enough to do: in the streaming kernel, and in the one for one row.
 const MANY_FEATURES: u32 = 1 << 16;
+const SOME_FEATURES: u32 = 1 << 14;
 
 /// What an autotuner may choose from.
 pub(crate) const SHAPES: &[MatvecShape] = &[
-    MatvecShape { lanes: 32, teams: 4, tall: false, unroll: 4 },
-    MatvecShape { lanes: 32, teams: 4, tall: false, unroll: 2 },
-    MatvecShape { lanes: 32, teams: 8, tall: false, unroll: 2 },
-    MatvecShape { lanes: 32, teams: 2, tall: false, unroll: 4 },
-    MatvecShape { lanes: 32, teams: 4, tall: true, unroll: 2 },
-    MatvecShape { lanes: 32, teams: 4, tall: true, unroll: 1 },
-    MatvecShape { lanes: 64, teams: 2, tall: false, unroll: 2 },
-    MatvecShape { lanes: 128, teams: 1, tall: false, unroll: 2 },
-    MatvecShape { lanes: 16, teams: 8, tall: false, unroll: 2 },
-    MatvecShape { lanes: 8, teams: 8, tall: false, unroll: 1 },
-    MatvecShape { lanes: 128, teams: 1, tall: false, unroll: 4 },
-    MatvecShape { lanes: 256, teams: 1, tall: false, unroll: 2 },
-    MatvecShape { lanes: 256, teams: 1, tall: false, unroll: 1 },
-    MatvecShape { lanes: 128, teams: 2, tall: false, unroll: 2 },
+    several(32, 4, false, 4),
+    several(32, 4, false, 2),
+    several(32, 8, false, 2),
+    several(32, 2, false, 4),
+    several(32, 4, true, 2),
+    several(32, 4, true, 1),
+    several(64, 2, false, 2),
+    several(128, 1, false, 2),
+    several(16, 8, false, 2),
+    several(8, 8, false, 1),
+    several(128, 1, false, 4),
+    several(256, 1, false, 2),
+    several(256, 1, false, 1),
+    several(128, 2, false, 2),
+    one(32, 8, 2, 1),
+    one(32, 8, 1, 1),
+    one(32, 8, 1, 2),
+    one(32, 8, 2, 4),
+    one(32, 4, 1, 1),
+    one(32, 4, 2, 1),
+    one(64, 4, 1, 1),
+    one(64, 4, 2, 1),
+    one(64, 4, 2, 2),
+    one(128, 2, 1, 1),
+    one(128, 2, 2, 1),
+    one(16, 16, 2, 1),
+    one(8, 8, 1, 1),
 ];
 
+/// Of the kernel for several rows.
+const fn several(lanes: u32, teams: u32, tall: bool, unroll: u32) -> MatvecShape {
+    MatvecShape { lanes, teams, tall, unroll, passes: 0 }
+}
+
+/// Of the kernel for one row.
+const fn one(lanes: u32, teams: u32, unroll: u32, passes: u32) -> MatvecShape {
+    MatvecShape { lanes, teams, tall: false, unroll, passes }
+}
+
 impl MatvecShape {
+    /// Whether the kernel for so many rows comes in this shape.
+    pub(crate) const fn suits(self, format: WeightFormat, rows: u32) -> bool {
+        (self.passes > 0) == (rows == 1 && row::has_kernel(format))
+    }
+
     /// What is used where nobody has measured, unless somebody forces a shape to measure it.
     pub(crate) fn usual(capabilities: &Capabilities, format: WeightFormat, rows: u32, features: u32) -> Self {
         static FORCED: OnceLock<Option<usize>> = OnceLock::new();
         let forced = FORCED.get_or_init(|| env::var(SHAPE_VARIABLE).ok()?.parse().ok());
-        if let Some(shape) = forced.and_then(|index| SHAPES.get(index)) {
+        let forced = forced.and_then(|index| SHAPES.get(index));
+        if let Some(shape) = forced.filter(|shape| shape.suits(format, rows)) {
             return *shape;
         }
-        if capabilities.software {
-            return Self { lanes: 8, teams: 8, tall: false, unroll: 1 };
+        if rows == 1 && row::has_kernel(format) {
+            return if capabilities.software {
+                one(8, 8, 1, 1)
+            } else if features < SOME_FEATURES {
+                one(64, 4, 2, 1)
+            } else {
+                one(32, 8, 2, 1)
+            };
         }
-        if rows == 1 && features < MANY_FEATURES {
+        if rows == 1 && features < MANY_FEATURES && !capabilities.software {
             // Measured on an H200: a matrix of so few rows keeps all of a large device busy only if many lanes share each row.
-            return Self { lanes: 128, teams: 2, tall: false, unroll: 2 };
+            return several(128, 2, false, 2);
+        }
+        Self::streaming(capabilities, format, rows)
+    }
+
+    /// The usual shape of the streaming kernel.
+    pub(crate) fn streaming(capabilities: &Capabilities, format: WeightFormat, rows: u32) -> Self {
+        if capabilities.software {
+            return several(8, 8, false, 1);
         }
         // Several rows of activations need their sums in registers; codes of few bytes need more of them under way.
         let unroll = match (rows, Codes::of(format).bytes) {
@@ -320,7 +380,7 @@ impl MatvecShape {
             (1, _) => 4,
             _ => 1,
         };
-        Self { lanes: 32, teams: 4, tall: rows >= 4, unroll }
+        several(32, 4, rows >= 4, unroll)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which shape of the streaming kernel is the fastest for a matrix: tried on the device, with the model's own weights, and
 //! remembered.
 //!
-//! `shaders/linear/matvec.wesl` comes in a few declared shapes ([`SHAPES`]). Which of them reads a matrix fastest depends on the
+//! `shaders/linear/matvec.wesl` and `row.wesl` come in a few declared shapes ([`SHAPES`]). Which of them reads a matrix fastest depends on the
 //! device and its driver, the format, how many rows of activations are multiplied at once, and how many rows and columns the matrix
 //! has ([`Subject`]). When a plan is prepared on a GPU, what is not known of its matrices is measured, those first that weigh
 //! most, within a budget of time ([`BUDGET`]); what is left waits for the next start. The model's own matrices are streamed one after

@@ -73,7 +73,9 @@ impl Trial<'_> {
         let shapes: Vec<MatvecShape> =
             SHAPES.iter().copied().filter(|shape| shape.lanes * shape.teams <= most).collect();
         let others = |class: &Class| {
-            shapes.iter().copied().filter(|shape| *shape != self.usual(class)).collect::<Vec<_>>()
+            let suits =
+                |shape: &MatvecShape| shape.suits(class.format, self.at_once) && *shape != self.usual(class);
+            shapes.iter().copied().filter(suits).collect::<Vec<_>>()
         };
         let candidates: Vec<Vec<MatvecShape>> = classes.iter().map(|class| others(class)).collect();
         let seen = self.compare(classes, &candidates, false, progress)?;
