@@ -10,12 +10,11 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use inglenook::backend::cuda::CudaBackend;
 use inglenook::backend::plan::Footprint;
 use inglenook::backend::sampling::Sampling;
 use inglenook::backend::wgpu::WgpuBackend;
 use inglenook::backend::{
-    Backend, BackendError, Batch, DeviceId, Numerics, PageCopy, Profile, Progress, Runner, StepOutput,
+    Backend, BackendError, Batch, Numerics, PageCopy, Profile, Progress, Runner, StepOutput,
     SyntheticWeights, Ticket, no_progress,
 };
 use inglenook::engine::{Engine, EngineError, Event, FinishReason, PrepareAgain, Reply, Request};
@@ -338,13 +337,9 @@ fn nobody_waits_for_a_device_whose_replies_were_cancelled() {
 /// Every GPU there is, lost in the middle of a reply by way of its own driver.
 #[test]
 fn gpus_that_are_lost_are_opened_again() {
-    lost_and_opened_again(Arc::new(WgpuBackend::default()), WgpuBackend::lose_device);
-    lost_and_opened_again(Arc::new(CudaBackend::default()), CudaBackend::lose_device);
-}
-
-fn lost_and_opened_again<B: Backend + 'static>(backend: Arc<B>, lose: impl Fn(&B, &DeviceId)) {
+    let backend = Arc::new(WgpuBackend::default());
     if backend.devices().is_empty() {
-        println!("not run: {:?}", backend.unavailable());
+        println!("not run: no GPU, not even a software one");
     }
     for device in backend.devices() {
         let (plan, options) = (plan(), options(64));
@@ -366,7 +361,7 @@ fn lost_and_opened_again<B: Backend + 'static>(backend: Arc<B>, lose: impl Fn(&B
                     Event::Token(token) => {
                         tokens.push(token.id);
                         if tokens.len() == 7 || tokens.len() == 19 {
-                            lose(&backend, &device.id);
+                            backend.lose_device(&device.id);
                         }
                     }
                     Event::DeviceLost(error) => {

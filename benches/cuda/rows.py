@@ -11,23 +11,10 @@ import sys
 
 import torch
 
-from harness import Kernel, architecture, seconds
+from attention import kernel, pointer
+from harness import architecture, seconds
 
 DEVICE = "cuda"
-
-
-def kernel(name, entry, **defines):
-    key = (name, tuple(sorted(defines.items())))
-    if key not in kernel.kept:
-        kernel.kept[key] = Kernel(name, entry, architecture(), **defines)
-    return kernel.kept[key]
-
-
-kernel.kept = {}
-
-
-def pointer(tensor):
-    return 0 if tensor is None else tensor.data_ptr()
 
 
 def params(format, *numbers):

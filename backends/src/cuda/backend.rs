@@ -183,7 +183,8 @@ impl CudaBackend {
         })
     }
 
-    /// Makes a kernel fault on a device, as a mistake in one would: how tests see what becomes of those who use it.
+    /// Makes a kernel fault on a device, as a mistake in one would: how tests see what becomes of those who use it. Drivers may let the
+    /// process use no CUDA device afterwards.
     #[doc(hidden)]
     pub fn lose_device(&self, device: &DeviceId) {
         // What it says is what everybody is told from then on.

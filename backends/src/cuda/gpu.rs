@@ -26,7 +26,8 @@ pub(crate) struct OpenDevice {
     pub(crate) name: String,
     compiler: Arc<Nvrtc>,
     store: Option<CubinStore>,
-    modules: Mutex<HashMap<(Module, Target), Arc<Loaded>>>,
+    /// Of all tiers: what a module is does not depend on which tier asked for it.
+    modules: Mutex<HashMap<Module, Arc<Loaded>>>,
     lost: Mutex<Option<String>>,
 }
 
@@ -63,6 +64,11 @@ impl OpenDevice {
                     available: 0,
                     advice: "other programs are using it; closing them helps".to_owned(),
                 };
+            }
+            if error.is_sticky() {
+                // After a kernel faulted, the driver gives the process no context any more, whatever became of the broken one.
+                let reason = format!("{error}; start the program again, or use the device through wgpu");
+                return BackendError::DeviceLost { device: name.clone(), reason };
             }
             BackendError::Driver { device: name.clone(), message: error.to_string() }
         };
@@ -193,8 +199,7 @@ impl OpenDevice {
 
     /// A module on the device, from what is loaded, from what was kept, or compiled.
     fn module(&self, module: &Module, target: Target) -> Result<Arc<Loaded>, BackendError> {
-        let place = (module.clone(), target);
-        if let Some(loaded) = lock(&self.modules).get(&place) {
+        if let Some(loaded) = lock(&self.modules).get(module) {
             return Ok(Arc::clone(loaded));
         }
         let key = module.key(&self.compiler, target);
@@ -204,7 +209,7 @@ impl OpenDevice {
             Some(Err(error)) if !error.is_wrong_image() => return Err(self.refused(error)),
             _ => self.compiled(module, target, key)?,
         };
-        lock(&self.modules).insert(place, Arc::clone(&loaded));
+        lock(&self.modules).insert(module.clone(), Arc::clone(&loaded));
         Ok(loaded)
     }
 

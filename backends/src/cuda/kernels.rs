@@ -73,7 +73,6 @@ impl Module {
             "--std=c++17".to_owned(),
             "--device-as-default-execution-space".to_owned(),
             format!("--define-macro=ARCH={}", target.arch),
-            format!("--define-macro=TIER={}", target.tier as u32),
         ];
         options.extend(self.defines.iter().map(|(name, value)| format!("--define-macro={name}={value}")));
         nvrtc
@@ -84,12 +83,8 @@ impl Module {
     /// What a cubin is kept by: another number where anything that it is made from is another.
     pub(super) fn key(&self, nvrtc: &Nvrtc, target: Target) -> u64 {
         let (major, minor) = nvrtc.version;
-        let text = format!(
-            "{self} {} {} {major}.{minor} {}",
-            target.architecture(),
-            target.tier,
-            crate::revisions::CUDA_KERNELS
-        );
+        let text =
+            format!("{self} {} {major}.{minor} {}", target.architecture(), crate::revisions::CUDA_KERNELS);
         crate::kept::checksum(text.as_bytes())
     }
 }
