@@ -34,7 +34,7 @@ pub(super) struct Last {
 /// Parses a text. Where it begins in the middle of a list, `number` is that of the item, and `close` says that it follows another.
 pub(super) fn parse(text: &str, number: Option<u64>, close: bool) -> Parsed {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-    let mut builder = Builder { first_number: number, close, ..Builder::default() };
+    let mut builder = Builder { text, first_number: number, close, ..Builder::default() };
     for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
         builder.take(event, &range);
     }
@@ -53,7 +53,8 @@ pub(super) fn plain(text: &str) -> Vec<Leaf> {
 }
 
 #[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    text: &'a str,
     leaves: Vec<Leaf>,
     last: Option<Last>,
     /// The next number of each list that is open; none where it has bullets.
@@ -73,7 +74,7 @@ struct Builder {
     depth: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, range: &Range<usize>) {
         match event {
             Event::Start(tag) => {
@@ -95,7 +96,7 @@ impl Builder {
             }
             Event::Html(text) | Event::InlineHtml(text) => {
                 if self.depth == 0 {
-                    self.unit(range);
+                    self.block(range);
                 }
                 self.push(if text.trim() == "<br>" { "\n" } else { &text });
             }
@@ -103,7 +104,7 @@ impl Builder {
             Event::HardBreak => self.push("\n"),
             Event::Rule => {
                 if self.depth == 0 {
-                    self.unit(range);
+                    self.block(range);
                 }
                 self.add(Kind::Rule);
             }
@@ -114,7 +115,25 @@ impl Builder {
         }
     }
 
-    /// A block, or an item of an outermost list, begins.
+    /// A block begins. What comes later may make it part of the block before, unless an empty line parts them.
+    fn block(&mut self, range: &Range<usize>) {
+        let before = self.text[..range.start].trim_end_matches([' ', '\t']);
+        if self.last.is_none() || before.ends_with("\n\n") || before.ends_with("\n\r\n") {
+            self.unit(range);
+        }
+    }
+
+    /// An item of an outermost list begins. Without the space after its mark it may be none.
+    fn item(&mut self, range: &Range<usize>) {
+        let follows = self.close;
+        let is_marked = self.text[range.start..].contains(char::is_whitespace);
+        if follows && is_marked {
+            self.unit(range);
+        } else {
+            self.block(range);
+        }
+    }
+
     fn unit(&mut self, range: &Range<usize>) {
         let number = self.lists.last().copied().flatten();
         self.last = Some(Last { byte: range.start, leaf: self.leaves.len(), number, close: self.close });
@@ -122,7 +141,7 @@ impl Builder {
 
     fn start(&mut self, tag: Tag<'_>, range: &Range<usize>) {
         if self.depth == 0 && !matches!(tag, Tag::List(_)) {
-            self.unit(range);
+            self.block(range);
         }
         match tag {
             Tag::Heading { level, .. } => {
@@ -154,7 +173,7 @@ impl Builder {
             Tag::Item => {
                 self.flush();
                 if self.depth == 1 && self.lists.len() == 1 {
-                    self.unit(range);
+                    self.item(range);
                 }
                 self.marker = Some(match self.lists.last_mut() {
                     Some(Some(number)) => {
