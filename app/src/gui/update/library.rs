@@ -25,8 +25,13 @@ pub(super) fn apply(app: &mut App, command: LibraryCommand, ctx: &egui::Context)
             }
         }
         LibraryCommand::Measure => {
-            let devices = state.devices.iter().map(|card| card.device.clone()).collect();
-            state.library.measure(ctx, devices);
+            let in_use = state.model.facts().map(|facts| facts.device.id.clone());
+            let devices = state.devices.iter().map(|card| &card.device);
+            // Drivers that compute on the CPU are slow at this, too, and nobody wants to know how slow.
+            let wanted =
+                devices.filter(|device| is_usual(&device.info) || in_use.as_ref() == Some(&device.info.id));
+            let wanted = wanted.cloned().collect();
+            state.library.measure(ctx, wanted);
         }
         LibraryCommand::Check(name) => check(state, &name, ctx),
         LibraryCommand::StopCheck => {
