@@ -25,7 +25,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
         return gui::run(None);
     }
     if !gui::has_display() {
-        eprintln!("there is no display for a window, so this is the terminal; `ingle gui` insists on the window");
+        eprintln!(
+            "there is no display for a window, so this is the terminal; `ingle gui` insists on the window"
+        );
     }
     in_terminal()
 }

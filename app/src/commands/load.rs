@@ -19,8 +19,7 @@ impl LoadArguments {
     /// Opens the model's folder.
     pub(crate) fn open(&self, with_text: bool) -> anyhow::Result<Model> {
         let folder = model_folder(&self.model)?;
-        let model =
-            if with_text { Model::open(&folder)? } else { Model::open_without_text(&folder)? };
+        let model = if with_text { Model::open(&folder)? } else { Model::open_without_text(&folder)? };
         if self.no_converted {
             return Ok(model);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egui::Ui;
+use inglenook::model::builtin::{self, BuiltinError};
 
 use super::command::Command;
 use super::desk::Desk;
@@ -13,19 +14,24 @@ use super::page::Page;
 use super::settings::{self, Settings};
 use super::state::State;
 use super::{theme, update, views};
-use crate::store::{self, Store};
+use crate::store::{self, Opened, Store};
 
 /// Everything that a window has.
 pub(crate) struct App {
     pub(crate) state: State,
     pub(crate) desk: Desk,
     pub(crate) store: Store,
+    /// The built-in model, until it is unpacked.
+    pub(crate) built_in: Option<Job<BuiltIn>>,
     /// A dialog for files that is open.
     pub(crate) dialog: Option<Job<Picked>>,
     /// What was set when it was kept last.
     kept: Settings,
     commands: Vec<Command>,
 }
+
+/// Where the built-in model is, or why it cannot be used.
+pub(crate) type BuiltIn = Result<PathBuf, BuiltinError>;
 
 /// What was chosen in a dialog, if anything.
 pub(crate) struct Picked {
@@ -48,6 +54,8 @@ pub(crate) struct Start {
     pub(crate) data: Option<PathBuf>,
     /// The model to open; without one, the last one, or the one that comes with the program.
     pub(crate) model: Option<PathBuf>,
+    /// Whether there is a built-in model, which is opened where there is no other to open.
+    pub(crate) built_in: bool,
 }
 
 impl App {
@@ -59,17 +67,29 @@ impl App {
             let ctx = ctx.clone();
             Arc::new(move || ctx.request_repaint_after(Duration::from_millis(25)))
         };
-        let opened = store::open(start.data.as_deref(), wake);
+        let opened: Opened = store::open(start.data.as_deref(), wake);
         let settings: Settings = opened.settings.get(settings::NAME).unwrap_or_default();
         let mut state = State::new(settings.clone(), opened.conversations, opened.presets);
         for notice in &opened.notices {
             state.toasts.problem(notice.to_string());
         }
         let desk = Desk::start(ctx)?;
-        let mut app =
-            Self { state, desk, store: opened.store, dialog: None, kept: settings, commands: vec![] };
+        let mut app = Self {
+            state,
+            desk,
+            store: opened.store,
+            built_in: None,
+            dialog: None,
+            kept: settings,
+            commands: vec![],
+        };
         app.state.settings.theme.apply(ctx);
         ctx.set_zoom_factor(app.state.settings.zoom);
+        if start.built_in {
+            app.built_in = Some(Job::start(ctx, "unpack", |reporter| {
+                reporter.tell(builtin::folder());
+            })?);
+        }
         update::begin(&mut app, start.model);
         Ok(app)
     }
@@ -79,6 +99,7 @@ impl App {
         let ctx = ui.ctx().clone();
         update::take_news(self);
         update::take_events(self);
+        update::take_built_in(self);
         update::take_picked(self, &ctx);
         update::take_dropped(self, &ctx);
         update::take_library(self, &ctx);

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Live {
     pub(crate) phase: Phase,
     pub(crate) tokens: usize,
-    first_token: Option<Instant>,
+    /// When text was first seen, and how many tokens there were by then.
+    first_seen: Option<(Instant, usize)>,
     reading_since: Option<(Instant, usize)>,
     /// When thinking began, and how long it took once it is over.
     thinking_since: Option<Instant>,
@@ -33,7 +34,7 @@ impl Live {
         Self {
             phase: Phase::Waiting,
             tokens: 0,
-            first_token: None,
+            first_seen: None,
             reading_since: None,
             thinking_since: None,
             thought_for: None,
@@ -54,7 +55,7 @@ impl Live {
         let now = Instant::now();
         self.tokens = tokens;
         if tokens > 0 {
-            self.first_token.get_or_insert(now);
+            self.first_seen.get_or_insert((now, tokens));
             self.phase = Phase::Writing;
         }
         if thinking {
@@ -65,10 +66,12 @@ impl Live {
         }
     }
 
-    /// Tokens per second since the first one.
+    /// Tokens per second since text was first seen.
     pub(crate) fn rate(&self) -> Option<f64> {
-        let time = self.first_token?.elapsed().as_secs_f64();
-        (self.tokens > 1 && time > 0.0).then(|| (self.tokens - 1) as f64 / time)
+        let (since, before) = self.first_seen?;
+        let time = since.elapsed().as_secs_f64();
+        // Too early, it says more of how news travel than of the model.
+        (time > 0.25 && self.tokens > before).then(|| (self.tokens - before) as f64 / time)
     }
 
     /// How long it takes to read the rest of the prompt, at the pace so far.

@@ -27,7 +27,7 @@ pub(crate) fn run(model: Option<PathBuf>) -> anyhow::Result<()> {
              terminal"
         ));
     }
-    let start = Start { data: inglenook::folders::data_folder(), model };
+    let start = Start { data: inglenook::folders::data_folder(), model, built_in: true };
     let create: eframe::AppCreator<'_> = Box::new(move |context| {
         let app = App::new(&context.egui_ctx, start)?;
         Ok(Box::new(app))

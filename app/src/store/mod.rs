@@ -38,8 +38,8 @@ use serde_json::Value;
 use crate::conversation::{Change, Conversation, ConversationId, Head, Moment, Preset};
 
 pub(crate) use notice::{Notice, WhyNotKept, WhyNotSaved};
-pub(crate) use open::open;
-pub(crate) use search::Hit;
+pub(crate) use open::{Opened, open};
+pub(crate) use search::{Hit, Span};
 use worker::Job;
 use write::Write;
 

@@ -295,7 +295,8 @@ mod tests {
         // 8.03 billion weights of two bytes, and a gibibyte of cache.
         assert!((bf16.footprint.weights as f64 / 16.06e9 - 1.0).abs() < 0.01);
         assert_eq!(bf16.footprint.cache, 1 << 30);
-        assert!((bf16.bits - 16.0).abs() < 1e-9);
+        // Norms are f32: 65 vectors of 4,096 numbers beside 8.03 billion weights are a thousandth of a bit.
+        assert!((bf16.bits - 16.0).abs() < 2e-3, "{}", bf16.bits);
         assert!(matches!(bf16.cells[0].fit, Fit::Short { .. }));
         let (format, cell) = found.automatic().unwrap();
         assert!(format.name.starts_with("int8"), "{}", format.name);

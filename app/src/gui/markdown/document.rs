@@ -68,17 +68,21 @@ impl Document {
         if text.len() < self.bytes {
             *self = Self::default();
         }
-        let from = self.last.unwrap_or(Last { byte: 0, leaf: 0, number: None });
+        let from = self.last.unwrap_or(Last { byte: 0, leaf: 0, number: None, close: false });
         let Some(tail) = text.get(from.byte..) else {
             // It is another text.
             *self = Self::default();
             return self.update(text);
         };
-        let parsed = parse(tail, from.number);
+        let parsed = parse(tail, from.number, from.close);
         self.bytes = text.len();
         if let Some(last) = parsed.last {
-            self.last =
-                Some(Last { byte: from.byte + last.byte, leaf: from.leaf + last.leaf, number: last.number });
+            self.last = Some(Last {
+                byte: from.byte + last.byte,
+                leaf: from.leaf + last.leaf,
+                number: last.number,
+                close: last.close,
+            });
         }
         self.replace(from.leaf, parsed.leaves);
     }
@@ -277,7 +281,7 @@ mod tests {
     fn only_the_last_block_is_parsed_again() {
         let mut document = Document::default();
         document.update("one\n\ntwo\n\nthree");
-        assert_eq!(document.last, Some(Last { byte: 10, leaf: 2, number: None }));
+        assert_eq!(document.last, Some(Last { byte: 10, leaf: 2, number: None, close: false }));
         document.update("one\n\ntwo\n\nthree and more\n\nfour");
         assert_eq!(document.leaves.len(), 4);
         // Another text, which is shorter.

@@ -27,12 +27,14 @@ pub(super) struct Last {
     pub(super) leaf: usize,
     /// The number of the item, where it is one of a numbered list.
     pub(super) number: Option<u64>,
+    /// It follows another item closely.
+    pub(super) close: bool,
 }
 
-/// Parses a text. Where it begins with an item of a numbered list whose beginning was parsed before, `number` is the item's.
-pub(super) fn parse(text: &str, number: Option<u64>) -> Parsed {
+/// Parses a text. Where it begins in the middle of a list, `number` is that of the item, and `close` says that it follows another.
+pub(super) fn parse(text: &str, number: Option<u64>, close: bool) -> Parsed {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-    let mut builder = Builder { first_number: number, ..Builder::default() };
+    let mut builder = Builder { text, first_number: number, close, ..Builder::default() };
     for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
         builder.take(event, &range);
     }
@@ -51,7 +53,8 @@ pub(super) fn plain(text: &str) -> Vec<Leaf> {
 }
 
 #[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    text: &'a str,
     leaves: Vec<Leaf>,
     last: Option<Last>,
     /// The next number of each list that is open; none where it has bullets.
@@ -71,7 +74,7 @@ struct Builder {
     depth: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, range: &Range<usize>) {
         match event {
             Event::Start(tag) => {
@@ -93,7 +96,7 @@ impl Builder {
             }
             Event::Html(text) | Event::InlineHtml(text) => {
                 if self.depth == 0 {
-                    self.unit(range);
+                    self.block(range);
                 }
                 self.push(if text.trim() == "<br>" { "\n" } else { &text });
             }
@@ -101,7 +104,7 @@ impl Builder {
             Event::HardBreak => self.push("\n"),
             Event::Rule => {
                 if self.depth == 0 {
-                    self.unit(range);
+                    self.block(range);
                 }
                 self.add(Kind::Rule);
             }
@@ -112,15 +115,33 @@ impl Builder {
         }
     }
 
-    /// A block, or an item of an outermost list, begins.
+    /// A block begins. What comes later may make it part of the block before, unless an empty line parts them.
+    fn block(&mut self, range: &Range<usize>) {
+        let before = self.text[..range.start].trim_end_matches([' ', '\t']);
+        if self.last.is_none() || before.ends_with("\n\n") || before.ends_with("\n\r\n") {
+            self.unit(range);
+        }
+    }
+
+    /// An item of an outermost list begins. Without the space after its mark it may be none.
+    fn item(&mut self, range: &Range<usize>) {
+        let follows = self.close;
+        let is_marked = self.text[range.start..].contains(char::is_whitespace);
+        if follows && is_marked {
+            self.unit(range);
+        } else {
+            self.block(range);
+        }
+    }
+
     fn unit(&mut self, range: &Range<usize>) {
         let number = self.lists.last().copied().flatten();
-        self.last = Some(Last { byte: range.start, leaf: self.leaves.len(), number });
+        self.last = Some(Last { byte: range.start, leaf: self.leaves.len(), number, close: self.close });
     }
 
     fn start(&mut self, tag: Tag<'_>, range: &Range<usize>) {
         if self.depth == 0 && !matches!(tag, Tag::List(_)) {
-            self.unit(range);
+            self.block(range);
         }
         match tag {
             Tag::Heading { level, .. } => {
@@ -152,7 +173,7 @@ impl Builder {
             Tag::Item => {
                 self.flush();
                 if self.depth == 1 && self.lists.len() == 1 {
-                    self.unit(range);
+                    self.item(range);
                 }
                 self.marker = Some(match self.lists.last_mut() {
                     Some(Some(number)) => {
@@ -338,7 +359,7 @@ mod tests {
             };
             format!("{}{}{marker}{body}", ">".repeat(leaf.quotes.into()), " ".repeat(leaf.indent.into()))
         };
-        parse(text, None).leaves.iter().map(leaf).collect()
+        parse(text, None, false).leaves.iter().map(leaf).collect()
     }
 
     #[test]
@@ -366,7 +387,7 @@ mod tests {
 
     #[test]
     fn looks_and_links_are_kept() {
-        let Parsed { leaves, .. } = parse("a **b** [c](https://d.e) `f`", None);
+        let Parsed { leaves, .. } = parse("a **b** [c](https://d.e) `f`", None, false);
         let Kind::Text { spans, .. } = &leaves[0].kind else { panic!("{leaves:?}") };
         assert_eq!(spans.len(), 6, "{spans:?}");
         assert!(spans[1].look.strong && spans[5].look.code);
@@ -375,24 +396,24 @@ mod tests {
 
     #[test]
     fn the_last_block_is_where_growth_happens() {
-        let last = |text: &str| parse(text, None).last.unwrap();
-        assert_eq!(last("one\n\ntwo"), Last { byte: 5, leaf: 1, number: None });
-        assert_eq!(last("- a\n- b\n"), Last { byte: 4, leaf: 1, number: None });
-        assert_eq!(last("1. a\n1. b\n1. c"), Last { byte: 10, leaf: 2, number: Some(3) });
-        assert_eq!(parse("1. c", Some(3)).leaves[0].marker, Some(Marker::Number(3)));
+        let last = |text: &str| parse(text, None, false).last.unwrap();
+        assert_eq!(last("one\n\ntwo"), Last { byte: 5, leaf: 1, number: None, close: false });
+        assert_eq!(last("- a\n- b\n"), Last { byte: 4, leaf: 1, number: None, close: true });
+        assert_eq!(last("1. a\n1. b\n1. c"), Last { byte: 10, leaf: 2, number: Some(3), close: true });
+        assert_eq!(parse("1. c", Some(3), true).leaves[0].marker, Some(Marker::Number(3)));
     }
 
     #[test]
     fn long_blocks_come_in_pieces() {
         let code = format!("```\n{}```", "line\n".repeat(CODE_LINES * 2 + 1));
-        let leaves = parse(&code, None).leaves;
+        let leaves = parse(&code, None, false).leaves;
         assert_eq!(leaves.len(), 3);
         let paragraph = "many words ".repeat(2000);
-        let leaves = parse(&paragraph, None).leaves;
+        let leaves = parse(&paragraph, None, false).leaves;
         assert!(leaves.len() > 4);
         let joined: usize = leaves.iter().map(Leaf::characters).sum();
         assert_eq!(joined, paragraph.trim_end().len());
         let no_spaces = "字".repeat(5000);
-        assert_eq!(parse(&no_spaces, None).leaves.iter().map(Leaf::characters).sum::<usize>(), 15_000);
+        assert_eq!(parse(&no_spaces, None, false).leaves.iter().map(Leaf::characters).sum::<usize>(), 15_000);
     }
 }

@@ -74,7 +74,7 @@ fn an_edited_message_is_a_branch_and_the_first_is_kept() {
     window.command(Command::Edit(None));
     window.frames(2);
     window.type_into("Edit message", " and more");
-    window.click("Send");
+    window.click("Send as another version");
     window.wait_for_text(20);
     window.stop();
     let shown = window.shown();

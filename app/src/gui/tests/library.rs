@@ -5,7 +5,7 @@
 mod server;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -250,12 +250,26 @@ fn a_model_that_no_hub_has_is_said_to_be_missing() {
     assert!(has_text(&window, "owner/missing was not downloaded"));
 }
 
+/// A file or a folder, as a desktop hands it over.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}
+
 #[test]
 fn a_folder_that_is_dropped_is_looked_at_before_it_is_loaded() {
     let (mut window, _cache) = nowhere();
     let folder = model();
-    let dropped = egui::DroppedFile { path: Some(folder.path().to_owned()), ..egui::DroppedFile::default() };
-    window.harness.input_mut().dropped_files.push(dropped);
+    let dropped = Dropped(folder.path().to_owned());
+    window.harness.input_mut().dropped_files.push(std::sync::Arc::new(dropped));
     window.frames(1);
     window.harness.input_mut().dropped_files.clear();
     window.wait("it is found", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 2));

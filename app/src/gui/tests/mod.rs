@@ -25,7 +25,7 @@ use super::state::State;
 use crate::conversation::{Message, MessageState};
 
 /// Longer than anything here takes, even where other things run beside it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ message.content }} </s>\
                         {% endfor %}{% if add_generation_prompt %}assistant {% endif %}";
@@ -71,7 +71,7 @@ impl Window {
     }
 
     fn with(data: TempDir, model: TempDir, open: Option<PathBuf>) -> Self {
-        let start = Start { data: Some(data.path().to_owned()), model: open };
+        let start = Start { data: Some(data.path().to_owned()), model: open, built_in: false };
         let harness = Harness::builder()
             .with_size([1180.0, 780.0])
             .allow_missing_glyphs()
@@ -127,20 +127,26 @@ impl Window {
     }
 
     pub(super) fn click(&mut self, name: &str) {
+        // What lies over the window needs a frame to find its size.
+        self.frames(2);
         self.harness.get_by_role_and_label(Role::Button, name).click();
         self.frames(2);
     }
 
-    pub(super) fn type_into(&mut self, field: &str, text: &str) {
-        let by_name = |node: &egui_kittest::Node<'_>| {
-            use egui_kittest::kittest::NodeT;
-            let node = node.accesskit_node();
-            let is_field = matches!(node.role(), Role::TextInput | Role::MultilineTextInput);
-            is_field && node.label().is_some_and(|label| label == field)
+    /// A field that is typed into.
+    fn field<'a>(&'a self, name: &'a str) -> egui_kittest::Node<'a> {
+        use egui_kittest::kittest::NodeT;
+
+        let is_field = |node: &egui_kittest::Node<'_>| {
+            matches!(node.accesskit_node().role(), Role::TextInput | Role::MultilineTextInput)
         };
-        self.harness.get(egui_kittest::kittest::By::new().predicate(by_name)).focus();
+        self.harness.get_all_by_label(name).find(is_field).unwrap()
+    }
+
+    pub(super) fn type_into(&mut self, field: &str, text: &str) {
+        self.field(field).focus();
         self.frames(1);
-        self.harness.get(egui_kittest::kittest::By::new().predicate(by_name)).type_text(text);
+        self.field(field).type_text(text);
         self.frames(2);
     }
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 pub(super) use files::{take_dropped, take_picked};
 pub(super) use library::take_library;
+pub(super) use model::take_built_in;
 pub(super) use news::{take_events, take_news};
 
 use super::app::App;

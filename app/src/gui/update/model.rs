@@ -20,6 +20,28 @@ pub(super) fn begin(app: &mut App, asked: Option<PathBuf>) {
     }
 }
 
+/// Takes the built-in model once it is unpacked: it is opened where no other is.
+pub(in super::super) fn take_built_in(app: &mut App) {
+    let Some(job) = &mut app.built_in else { return };
+    let found = job.poll();
+    if found.is_none() && !job.has_ended() {
+        return;
+    }
+    app.built_in = None;
+    match found {
+        Some(Ok(folder)) => {
+            app.state.library.built_in = Some(folder.clone());
+            // What was found before does not have it.
+            app.state.library.models = None;
+            if app.state.model.is_none() && app.state.trouble.is_none() {
+                open(app, folder);
+            }
+        }
+        Some(Err(error)) => app.state.toasts.problem(error.to_string()),
+        None => {}
+    }
+}
+
 pub(super) fn apply(app: &mut App, command: Command) {
     match command {
         Command::OpenModel(folder) => {

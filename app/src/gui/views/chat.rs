@@ -20,7 +20,7 @@ use crate::gui::theme::{gap, radius, strong, text};
 /// As wide as lines can be read well.
 pub(super) const WIDEST: f32 = 760.0;
 /// Between messages.
-const BETWEEN: f32 = 18.0;
+const BETWEEN: f32 = 10.0;
 /// Texts of messages out of sight that are kept parsed.
 const PARSED: usize = 300;
 
@@ -185,6 +185,7 @@ fn column(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
         ui.spacing_mut().item_spacing.x = 0.0;
         ui.add_space(side);
         ui.vertical(|ui| {
+            ui.spacing_mut().item_spacing.x = gap::SMALL;
             ui.set_width(width);
             content(ui);
         });
@@ -329,7 +330,15 @@ fn welcome(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
                 ui.label(RichText::new(t.drop_hint()).size(text::SMALL).color(tokens.text_faint));
             }
             ModelState::Loading(_) | ModelState::Open(_) => {
-                for words in [t.suggestion_1(), t.suggestion_2(), t.suggestion_3()] {
+                // The built-in model knows stories and this program, and little else.
+                let built_in = state.library.built_in.as_ref();
+                let is_built_in = built_in.is_some() && built_in == state.settings.model.as_ref();
+                let suggestions = if is_built_in {
+                    [t.guide_suggestion_1(), t.guide_suggestion_2(), t.guide_suggestion_3()]
+                } else {
+                    [t.suggestion_1(), t.suggestion_2(), t.suggestion_3()]
+                };
+                for words in suggestions {
                     if quiet(ui, words).clicked() {
                         words.clone_into(state.draft());
                         page.send(Command::FocusComposer);

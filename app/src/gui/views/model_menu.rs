@@ -1,6 +1,6 @@
 //! Which model is open and where: a button that says so, and what it opens to change that.
 
-use egui::{Button, CursorIcon, Popup, PopupCloseBehavior, RichText, Ui, vec2};
+use egui::{Align, Button, CursorIcon, Frame, Layout, Popup, PopupCloseBehavior, RichText, Ui, vec2};
 use inglenook::backend::DeviceKind;
 use inglenook::backend::format::WeightFormat;
 
@@ -29,6 +29,14 @@ pub(super) fn show(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
     let response = response.accessible_name(t.model_and_device(&words));
     Popup::menu(&response).close_behavior(PopupCloseBehavior::CloseOnClickOutside).width(360.0).show(|ui| {
         ui.set_width(344.0);
+        // Menus spread their lines over the width.
+        ui.with_layout(Layout::top_down(Align::Min), |ui| content(ui, state, page));
+    });
+}
+
+fn content(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
+    let t = page.t;
+    Frame::new().inner_margin(6.0).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = gap::SMALL;
         about(ui, state, page);
         ui.separator();

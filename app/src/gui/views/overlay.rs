@@ -25,7 +25,7 @@ fn toasts(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
         ui.ctx().request_repaint_after(next);
     }
     let area = Area::new(Id::unique("toasts")).order(Order::Foreground);
-    area.anchor(Align2::RIGHT_BOTTOM, vec2(-18.0, -42.0)).show(ui.ctx(), |ui| {
+    area.anchor(Align2::RIGHT_TOP, vec2(-16.0, 52.0)).show(ui.ctx(), |ui| {
         ui.set_max_width(420.0);
         for toast in shown {
             let (icon, color) = match toast.kind {

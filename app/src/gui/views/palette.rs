@@ -40,7 +40,7 @@ fn fits(name: &str, query: &str) -> Option<i32> {
     for wanted in query.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
         let found = at + name[at..].iter().position(|c| *c == wanted)?;
         score += match () {
-            () if last.is_some_and(|last| last + 1 == found) => 6,
+            () if last.is_some_and(|last| last + 1 == found) => 10,
             () if found == 0 || !name[found - 1].is_alphanumeric() => 8,
             () => 1,
         };

@@ -13,7 +13,7 @@ use crate::gui::parts::{Icon, IconButton};
 use crate::gui::state::{Field, State};
 use crate::gui::theme::{gap, radius, strong, text};
 use crate::gui::words::Language;
-use crate::store::Hit;
+use crate::store::{Hit, Span};
 
 const ROW: f32 = 34.0;
 
@@ -24,7 +24,7 @@ pub(super) fn show(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
     ui.add_space(gap::TINY);
     search(ui, state, page);
     ui.add_space(gap::SMALL);
-    let pages = View::ALL.len() as f32 * (ROW + 2.0) + gap::MEDIUM;
+    let pages = View::ALL.len() as f32 * (ROW + ui.spacing().item_spacing.y) + 2.0 * gap::MEDIUM;
     let room = (ui.available_height() - pages).max(60.0);
     ui.allocate_ui(vec2(ui.available_width(), room), |ui| {
         ui.set_min_height(room);
@@ -289,10 +289,9 @@ fn hit(ui: &mut Ui, hit: &Hit, page: &Page<'_>) -> Response {
     let format = |font, color| egui::TextFormat::simple(font, color);
     let title = format(strong(text::CONTROL), page.tokens.text);
     job.append(&format!("{}\n", hit.title), 0.0, title);
-    for span in &hit.snippet {
-        let color = if span.found { page.tokens.ember } else { page.tokens.text_muted };
-        let words = span.text.replace('\n', " ");
-        job.append(&words, 0.0, format(crate::gui::theme::regular(text::SMALL), color));
+    for Span { text: words, found } in &hit.snippet {
+        let color = if *found { page.tokens.ember } else { page.tokens.text_muted };
+        job.append(&words.replace('\n', " "), 0.0, format(crate::gui::theme::regular(text::SMALL), color));
     }
     let button = Button::new(job).frame_when_inactive(false).wrap().min_size(vec2(ui.available_width(), 0.0));
     ui.add(button).on_hover_cursor(CursorIcon::PointingHand).accessible_name(&hit.title)

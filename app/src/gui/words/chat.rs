@@ -9,7 +9,7 @@ words! {
     stop: "Stop", "停止";
     regenerate: "Write again", "重新生成";
     edit: "Edit message", "编辑消息";
-    send_edit: "Send", "发送";
+    send_edit: "Send as another version", "作为新版本发送";
     edit_tip: "Becomes another version; the first is kept.", "将成为新的版本；原来的版本会保留。";
     copy_reply: "Copy reply", "复制回复";
     copy_message: "Copy message", "复制消息";
@@ -25,6 +25,9 @@ words! {
     welcome_without_model: "Choose a model to begin.", "先选择一个模型。";
     welcome_loading(name: &str): "{name} is being loaded; you can write already.", "正在加载 {name}；现在就可以开始输入。";
     welcome_with(name: &str, device: &str): "{name} is ready on {device}.", "{name} 已在 {device} 上就绪。";
+    guide_suggestion_1: "Tell me a story about a fox.", "Tell me a story about a fox.";
+    guide_suggestion_2: "What is int8?", "What is int8?";
+    guide_suggestion_3: "How do I add a model?", "How do I add a model?";
     suggestion_1: "Explain what a large language model is in three sentences.", "用三句话解释什么是大语言模型。";
     suggestion_2: "Write a function in Rust that reverses the words of a sentence.", "用 Rust 写一个把句子中的单词倒序的函数。";
     suggestion_3: "Make a table of five trees and how old they can become.", "列一张表：五种树以及它们能活多久。";
