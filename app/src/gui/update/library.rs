@@ -106,7 +106,8 @@ pub(in super::super) fn take_library(app: &mut App, ctx: &egui::Context) {
     let state = &mut app.state;
     let t = state.settings.language();
     for (name, speed) in changed.speeds {
-        state.settings.speeds.insert(name, speed);
+        // Whole numbers are read back as they were written.
+        state.settings.speeds.insert(name, speed.round());
     }
     match changed.downloaded {
         Some((model, End::Here(folder))) => {
