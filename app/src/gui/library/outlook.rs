@@ -212,6 +212,7 @@ fn format(
     let cache = cache_for(context, terms.cache);
     let footprint = plan.footprint(&cache, &limits);
     let weights: usize = plan.matrices.iter().map(|matrix| matrix.rows * matrix.cols).sum();
+    let bytes = plan.matrices.iter().fold(0u64, |sum, matrix| sum.saturating_add(matrix.bytes()));
     let cell = |device: &DeviceInfo| {
         let memory = memory(device, terms);
         let rate = terms.speeds.get(&speed_name(device)).map(|speed| {
@@ -226,7 +227,7 @@ fn format(
     FormatOutlook {
         choice,
         name: layers.to_string(),
-        bits: plan.weight_bytes() as f64 * 8.0 / weights.max(1) as f64,
+        bits: bytes as f64 * 8.0 / weights.max(1) as f64,
         footprint,
         cells: terms.devices.iter().map(cell).collect(),
     }

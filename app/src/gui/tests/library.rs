@@ -226,6 +226,8 @@ fn a_model_is_looked_at_downloaded_in_pieces_and_loaded() {
     });
     assert_eq!(window.state().library.chosen.as_ref(), Some(&folder));
     window.harness.state_mut().state.library.device = Some("cpu".to_owned());
+    // What is reckoned moves the button.
+    outlook(&mut window, &folder);
     window.frames(2);
     window.click("Load owner/model");
     window.wait("it is open", |state| state.model.facts().is_some());

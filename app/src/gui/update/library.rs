@@ -25,8 +25,13 @@ pub(super) fn apply(app: &mut App, command: LibraryCommand, ctx: &egui::Context)
             }
         }
         LibraryCommand::Measure => {
-            let devices = state.devices.iter().map(|card| card.device.clone()).collect();
-            state.library.measure(ctx, devices);
+            let in_use = state.model.facts().map(|facts| facts.device.id.clone());
+            let devices = state.devices.iter().map(|card| &card.device);
+            // Drivers that compute on the CPU are slow at this, too, and nobody wants to know how slow.
+            let wanted =
+                devices.filter(|device| is_usual(&device.info) || in_use.as_ref() == Some(&device.info.id));
+            let wanted = wanted.cloned().collect();
+            state.library.measure(ctx, wanted);
         }
         LibraryCommand::Check(name) => check(state, &name, ctx),
         LibraryCommand::StopCheck => {
@@ -101,7 +106,8 @@ pub(in super::super) fn take_library(app: &mut App, ctx: &egui::Context) {
     let state = &mut app.state;
     let t = state.settings.language();
     for (name, speed) in changed.speeds {
-        state.settings.speeds.insert(name, speed);
+        // Whole numbers are read back as they were written.
+        state.settings.speeds.insert(name, speed.round());
     }
     match changed.downloaded {
         Some((model, End::Here(folder))) => {
