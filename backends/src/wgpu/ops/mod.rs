@@ -37,7 +37,8 @@ pub(super) fn begin(build: &mut Build<'_>) -> Result<(), BackendError> {
 pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
     let first = build.planned.len();
     list(build, op)?;
-    let output = build.node.and_then(|node| left_out(build, node, op)).or_else(|| stored::left_out(build, op));
+    let output =
+        build.node.and_then(|node| left_out(build, node, op)).or_else(|| stored::left_out(build, op));
     if let Some(output) = output {
         build.for_several_rows(first, output);
     }
