@@ -7,7 +7,7 @@ mod tiny;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use inglenook::backend::plan::Footprint;
@@ -310,11 +310,13 @@ fn nobody_waits_for_a_device_whose_replies_were_cancelled() {
     let (plan, options) = (plan(), options(64));
     let broken = Fragile::new(runner(&plan, &options), Some((Call::Collect, 2)));
     let (again, limits) = (Arc::clone(&plan), options.clone());
-    let mut tries = 0;
+    let (begun, mut tries) = (Arc::new(AtomicBool::new(false)), 0);
+    let begins = Arc::clone(&begun);
     let prepare = PrepareAgain::new(move |progress| {
         tries += 1;
         let doing = Progress { doing: "loading", done_bytes: 0, total_bytes: 1 };
         if tries == 1 {
+            begins.store(true, Ordering::Relaxed);
             // It would take for ever.
             while progress(&doing) == ControlFlow::Continue(()) {
                 std::thread::yield_now();
@@ -327,6 +329,10 @@ fn nobody_waits_for_a_device_whose_replies_were_cancelled() {
     let session = engine.session();
     let mut reply = session.generate(request(prompt(1, 10), 12));
     assert!(reply.by_ref().any(|event| matches!(event, Event::DeviceLost(_))));
+    // A reply that is cancelled earlier than that needs no device, and the next one would wait for ever.
+    while !begun.load(Ordering::Relaxed) {
+        std::thread::yield_now();
+    }
     reply.cancel();
     let last = reply.last();
     assert!(matches!(&last, Some(Event::Finished(f)) if f.reason == FinishReason::Cancelled), "{last:?}");
