@@ -205,7 +205,11 @@ pub(super) fn variants(device: &Capabilities, format: WeightFormat, shape: Matve
     let mut kernels = vec![];
     // Rows that fit into workgroup memory, and rows that do not.
     for (cols, norm) in [(64, false), (64, true), (1 << 20, false)] {
-        let kernel = Row::new(device, format, cols, shape, norm).kernel().with_if(norm, "norm");
+        let row = Row::new(device, format, cols, shape, norm);
+        if norm && row.staged.is_none() {
+            continue; // As in `takes_norm`: nobody asks for it there.
+        }
+        let kernel = row.kernel().with_if(norm, "norm");
         kernels.extend([kernel.clone(), kernel.clone().with("gated"), kernel.with("stored")]);
     }
     kernels
