@@ -1,8 +1,8 @@
 //! The window: chat by your own fire, and see which backend burns best.
 //!
-//! * [`state`] is all that the window shows; [`update`] alone changes it, one [`Command`] at a time. Menus, shortcuts, buttons and
+//! * [`state`] is all that the window shows; [`update`] alone changes it, one [`Command`](command::Command) at a time. Menus, shortcuts, buttons and
 //!   the palette all send commands.
-//! * [`views`] draw the state, a file each. What a view needs besides is a [`Page`].
+//! * [`views`] draw the state, a file each. What a view needs besides is a [`Page`](page::Page).
 //! * The [`desk`] owns the model and its engine on a thread of its own, the store (`crate::store`) the conversations on another:
 //!   nothing here waits for either.
 //! * [`theme`] has the colours and sizes, [`words`] all that is said, in each language; [`markdown`] shows what models write.

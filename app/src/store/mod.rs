@@ -1,6 +1,6 @@
 //! Where conversations, settings, presets and comparisons are kept: an `SQLite` database, written by a thread of its own.
 //!
-//! A window never waits. [`open`] reads what is needed to begin with; from then on a [`Store`] is told what has changed
+//! A window never waits. [`open()`] reads what is needed to begin with; from then on a [`Store`] is told what has changed
 //! and asked for things, and answers with events ([`Store::poll`]).
 //!
 //! **What is lost when the program is killed**: of a reply that is being written, what came in the last fifth of a second
