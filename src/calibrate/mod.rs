@@ -3,7 +3,7 @@
 //! int8 activations have one scale for a whole row, so a few channels that are far larger than the others take the steps away from
 //! all of them. Weights have a scale per row of their matrix and seldom such channels. So part of the size is moved from the one to
 //! the other: a channel of activations is divided by `s = max|x|^α / max|w|^(1−α)`, and the weights that read it are multiplied by
-//! it, after which the model computes what it did ([`folds`] says where that is possible). `max|x|` is seen while a text is read.
+//! it, after which the model computes what it did (`folds.rs` says where that is possible). `max|x|` is seen while a text is read.
 //!
 //! The same text tells how large activations get, so that they can have one scale for good ([`Activations::Static`]) instead of
 //! one that is found for each row.
