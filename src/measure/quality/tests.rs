@@ -126,6 +126,6 @@ fn a_folder_beside_is_as_good_as_the_same_format_made_while_loading() {
     let [made, beside, itself] =
         [0, 1, 2].map(|place| Quality { seconds: 0.0, ..report.entries[place].quality.clone().unwrap() });
     assert_eq!(made, beside);
-    assert!(made.mean_divergence > 0.0 && itself.mean_divergence == 0.0 && itself.same_top == 1.0);
+    assert!(made.mean_divergence > 0.0 && itself.mean_divergence == 0.0 && itself.same_top > 0.999_999);
     assert_eq!(made.tokens, 96);
 }
