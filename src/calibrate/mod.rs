@@ -96,6 +96,9 @@ pub struct Options {
     pub activations: Activations,
 }
 
+/// A share that was tried, none where nothing was moved, and the mean divergence with it.
+pub type Trial = (Option<f64>, f64);
+
 /// What was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated {
@@ -105,7 +108,7 @@ pub struct Calibrated {
     /// What the weights took over; none where nothing was moved.
     pub alpha: Option<f64>,
     /// What was tried, with the mean divergence in nats; empty where nothing was searched.
-    pub tried: Vec<(Option<f64>, f64)>,
+    pub tried: Vec<Trial>,
     /// Tokens that activations were seen of.
     pub tokens: usize,
     /// One for each input of w8a8 projections.
@@ -148,12 +151,12 @@ pub enum CalibrateError {
     )]
     NotFinite(String),
     #[error(transparent)]
-    Measure(MeasureError),
+    Measure(Box<MeasureError>),
 }
 
 impl<E: Into<MeasureError>> From<E> for CalibrateError {
     fn from(error: E) -> Self {
-        Self::Measure(error.into())
+        Self::Measure(Box::new(error.into()))
     }
 }
 

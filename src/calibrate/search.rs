@@ -4,7 +4,7 @@ use ingle_backends::plan::{BatchLimits, FusionSet, Plan};
 use ingle_backends::{LogitRows, WeightSource};
 
 use super::observe::Prepared;
-use super::{CalibrateError, Candidate};
+use super::{CalibrateError, Candidate, Trial};
 use crate::Device;
 use crate::measure::quality::Passage;
 use crate::measure::{Distribution, MeasureError, Watcher};
@@ -31,7 +31,7 @@ pub(super) fn best(
     probe: &Passage,
     candidate: impl Fn(Option<f64>) -> Result<Candidate, CalibrateError>,
     watcher: &mut Watcher<'_, '_>,
-) -> Result<(Candidate, Vec<(Option<f64>, f64)>), CalibrateError> {
+) -> Result<(Candidate, Vec<Trial>), CalibrateError> {
     let plan = model.plan(WeightChoice::Stored, None, FusionSet::all())?.0;
     let Some(vocabulary) = width(&plan) else {
         return Err(MeasureError::Settings("the model gives no logits".to_owned()).into());
