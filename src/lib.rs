@@ -5,12 +5,13 @@
 //! measurement ([`measure`]).
 //! Kernels are checked before a device uses them for the first time ([`verdict`]).
 //! [`model`] opens a folder and loads it, [`engine`] writes replies for any number of sessions, [`chat`] makes
-//! conversations of them, and [`score`] tells how well a model knows a text. It knows nothing of windows or
+//! conversations of them, [`score`] tells how well a model knows a text, and [`calibrate`] what a format needs to know of one. It knows nothing of windows or
 //! terminals.
 
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod calibrate;
 pub mod chat;
 pub mod engine;
 pub mod estimate;

@@ -35,6 +35,7 @@ pub use parallel::{Parallel, Replies, parallel};
 pub use sequences::Sequences;
 pub use start::Start;
 pub use table::Table;
+pub(crate) use watch::Watcher;
 pub use watch::{Stage, Status, Watch, unwatched};
 
 /// What to measure.

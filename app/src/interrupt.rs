@@ -1,6 +1,6 @@
 //! Ctrl-C: it stops what is going on, and ends the program where nothing is.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 
@@ -15,8 +15,9 @@ fn swap(stop: Option<Stop>) -> Option<Stop> {
     std::mem::replace(&mut *CURRENT.lock().unwrap_or_else(PoisonError::into_inner), stop)
 }
 
-/// Takes Ctrl-C over from the system.
+/// Takes Ctrl-C over from the system; asked again, it changes nothing, so that each part of a command may ask.
 pub(crate) fn install() -> anyhow::Result<()> {
+    static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
     let on_interrupt = || {
         if let Some(stop) = swap(None) {
             return stop();
@@ -25,7 +26,9 @@ pub(crate) fn install() -> anyhow::Result<()> {
         eprintln!();
         std::process::exit(INTERRUPTED.into());
     };
-    ctrlc::set_handler(on_interrupt).context("Ctrl-C cannot be handled")
+    let install = || ctrlc::set_handler(on_interrupt).map_err(|error| error.to_string());
+    let installed = INSTALLED.get_or_init(install).clone();
+    installed.map_err(anyhow::Error::msg).context("Ctrl-C cannot be handled")
 }
 
 /// While this lives, Ctrl-C stops something.

@@ -16,7 +16,8 @@ pub(crate) use measure::{
     QualityArguments,
 };
 pub(crate) use talk::{
-    ChatArguments, LogitsArguments, PerplexityArguments, QuantizeArguments, RunArguments, WhenFull,
+    CalibrationArguments, ChatArguments, LogitsArguments, PerplexityArguments, QuantizeArguments,
+    RunArguments, WhenFull,
 };
 
 const EXAMPLES: &str = "\
@@ -28,6 +29,7 @@ Examples:
   ingle run --model ~/models/Qwen3-0.6B \"Why is the sky blue?\"
   ingle run --model ~/models/Qwen3-0.6B --json < prompt.txt
   ingle quantize --model ~/models/Qwen3-0.6B --weights nf4 --out ~/models/Qwen3-0.6B-nf4
+  ingle quantize --model ~/models/Qwen3-0.6B --weights w8a8 --calibrate book.txt --out ~/models/Qwen3-0.6B-w8a8
   ingle bench --model ~/models/Qwen3-0.6B --weights int8 --profile
   ingle bench --shape llama-3.1-8b --weights nf4          how fast would it be here?
   ingle bench --shape smollm2-135m --parallel 8           eight replies at once

@@ -37,11 +37,15 @@ impl Contestant {
 
     /// What it is called: its device and whatever is not as usual.
     pub fn label(&self) -> String {
-        let weights = match self.weights {
-            WeightChoice::Auto => "auto".to_owned(),
-            WeightChoice::Stored => "stored".to_owned(),
-            WeightChoice::Format(format) => format.to_string(),
-        };
+        match self.weights {
+            WeightChoice::Auto => self.label_as("auto"),
+            WeightChoice::Stored => self.label_as("stored"),
+            WeightChoice::Format(format) => self.label_as(&format.to_string()),
+        }
+    }
+
+    /// The same with another name for its weights.
+    pub fn label_as(&self, weights: &str) -> String {
         let mut label = format!("{} {weights}", self.device.info.id);
         if self.cache != CacheFormat::F16 {
             label += &format!(", {} cache", self.cache);
