@@ -53,8 +53,8 @@ pub(super) struct WgpuRunner {
 struct Waiting {
     number: u64,
     wanted: Wanted,
-    /// Whether the times of its nodes were taken.
-    timed: bool,
+    /// Where the times of its nodes were taken, which of them launched something.
+    timed: Option<Vec<bool>>,
     /// For each sequence, whether its token came from the step before: what a fault of its token means.
     sampled: Vec<bool>,
 }
@@ -89,15 +89,22 @@ impl WgpuRunner {
         }
     }
 
-    /// Records and submits a checked step.
-    fn launch(&mut self, batch: &Batch, layout: &BatchLayout) -> Result<Wanted, BackendError> {
+    /// Records and submits a checked step; where it is timed, tells which nodes launched something.
+    fn launch(
+        &mut self,
+        batch: &Batch,
+        layout: &BatchLayout,
+    ) -> Result<(Wanted, Option<Vec<bool>>), BackendError> {
         let Parts { gpu, tables, .. } = &mut self.parts;
         let open = Arc::clone(&gpu.open);
         let counts = tables.write(&open.queue, batch, layout)?;
         self.write_inputs(batch);
         let encoder = || open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let mut last = encoder();
+        let mut timed = None;
         if self.timing.on() {
+            let nodes = self.parts.plan.nodes.len();
+            timed = Some(self.parts.program.launched(&counts, nodes));
             self.parts.program.record_timed(&mut last, &counts, self.timing.queries());
             self.timing.resolve(&mut last);
         } else {
@@ -115,7 +122,8 @@ impl WgpuRunner {
         } else {
             self.pace.forget();
         }
-        self.readback.record(&self.parts, last, batch, layout)
+        let wanted = self.readback.record(&self.parts, last, batch, layout)?;
+        Ok((wanted, timed))
     }
 }
 
@@ -128,12 +136,12 @@ impl Runner for WgpuRunner {
         let options = &self.parts.options;
         let layout = batch.check(&self.parts.plan, &options.limits, &options.cache, &self.draws)?;
         let open = Arc::clone(&self.parts.gpu.open);
-        let wanted = open.scoped("a step", 0, || self.launch(batch, &layout))??;
+        let (wanted, timed) = open.scoped("a step", 0, || self.launch(batch, &layout))??;
         let sampled = batch.sequences.iter().map(|s| matches!(s.tokens, Tokens::Sampled(_))).collect();
         self.draws = batch.sequences.iter().map(|sequence| sequence.sample.is_some()).collect();
         let number = self.next;
         self.next += 1;
-        self.waiting.push_back(Waiting { number, wanted, timed: self.timing.on(), sampled });
+        self.waiting.push_back(Waiting { number, wanted, timed, sampled });
         Ok(Ticket::new(number))
     }
 
@@ -149,7 +157,10 @@ impl Runner for WgpuRunner {
         };
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
         self.pace.finish();
-        self.profile = if step.timed { self.timing.take(&self.parts.gpu)? } else { None };
+        self.profile = match step.timed {
+            Some(launched) => self.timing.take(&self.parts.gpu, &launched)?,
+            None => None,
+        };
         let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
         let checked = check_faults(&faults, &step.sampled, &self.drawn, &output.tokens, vocabulary);
         if let Err(error) = checked {
