@@ -18,7 +18,7 @@ use inglenook::backend::{
 use inglenook::find_device;
 use inglenook::measure::experiment::{Experiment, Report, Request, Subject, run};
 use inglenook::measure::{MeasureError, Stage, unwatched};
-use inglenook::models::WeightFormats;
+use inglenook::models::{Architecture, WeightFormats};
 
 use tiny::PAGE_TOKENS;
 
@@ -30,7 +30,7 @@ impl Subject for Tiny {
     }
 
     fn plan(&self, weights: WeightFormat, fusion: FusionSet) -> Result<Plan, MeasureError> {
-        Ok(tiny::architecture().plan(&WeightFormats::uniform(weights).into())?.fused(fusion)?)
+        Ok(tiny::architecture().plan(&WeightFormats::usual(weights).into())?.fused(fusion)?)
     }
 
     fn weights(&self) -> &dyn WeightSource {
@@ -84,7 +84,7 @@ fn variants_are_what_they_are_called() {
     let labels: Vec<&str> = weight_only.curves.iter().map(|curve| curve.label.as_str()).collect();
     assert_eq!(labels, ["f16", "int8-g64", "nf4", "int4-g128"]);
     let bytes: Vec<f64> = weight_only.curves.iter().map(|curve| curve.points[0].step.bytes).collect();
-    assert!(bytes[0] > 1.5 * bytes[1] && bytes[1] > 1.3 * bytes[2], "{bytes:?}");
+    assert!(bytes[0] > bytes[1] && bytes[1] > bytes[2], "{bytes:?}");
 
     let fusion = &report(&request(Experiment::Fusion)).parts[0];
     assert!(fusion.curves[0].operators > fusion.curves[1].operators, "{fusion:?}");

@@ -124,10 +124,9 @@ struct Axis {
 impl Axis {
     /// An axis that shows all values that it can; `rule` is one of them that has no mark of its own.
     fn new(scale: Scale, values: &[f64], rule: Option<f64>, (start, end): (f64, f64)) -> Self {
-        let shown = || values.iter().copied().chain(rule).filter(|value| shows(scale, *value));
-        let (least, most) = shown().fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| {
-            (least.min(value), most.max(value))
-        });
+        let shown = values.iter().copied().chain(rule).filter(|value| shows(scale, *value));
+        let nothing = (f64::INFINITY, f64::NEG_INFINITY);
+        let (least, most) = shown.fold(nothing, |(least, most), value| (least.min(value), most.max(value)));
         let (from, to) = match scale {
             _ if least > most => (1.0, 2.0),
             Scale::Linear => {
@@ -182,8 +181,9 @@ fn unit(length: f64) -> f64 {
 
 impl Panel {
     fn svg(&self) -> String {
-        let points = || self.lines.iter().flat_map(|line| &line.points);
-        let (xs, ys): (Vec<f64>, Vec<f64>) = points().copied().unzip();
+        let shown = |(x, y): &(f64, f64)| shows(self.x_scale, *x) && shows(self.y_scale, *y);
+        let points = self.lines.iter().flat_map(|line| &line.points).copied();
+        let (xs, ys): (Vec<f64>, Vec<f64>) = points.filter(shown).unzip();
         let (left, right, top, bottom) = (LEFT, WIDTH - RIGHT, TOP, PANEL_HEIGHT - BOTTOM);
         let x = Axis::new(self.x_scale, &xs, None, (left, right));
         let y = Axis::new(self.y_scale, &ys, self.rule, (bottom, top));
@@ -220,10 +220,9 @@ impl Panel {
             escaped(&self.y)
         );
         for (place, line) in self.lines.iter().enumerate() {
-            let shown =
-                line.points.iter().filter(|(a, b)| shows(self.x_scale, *a) && shows(self.y_scale, *b));
-            let shown: Vec<_> = shown.map(|(a, b)| (x.place(*a), y.place(*b))).collect();
-            out += &line.svg(&shown);
+            let points = line.points.iter().copied().filter(shown);
+            let points: Vec<_> = points.map(|(a, b)| (x.place(a), y.place(b))).collect();
+            out += &line.svg(&points);
             out += &line.legend(right + 20.0, top + 8.0 + LEGEND_LINE * place as f64);
         }
         out

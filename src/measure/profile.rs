@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::operators::{Grouping, OperatorTime, operators, table};
 use super::peaks::Peaks;
 pub use super::steps::Phase;
-use super::steps::{PageOrder, Repeated, Step};
+use super::steps::{Filling, PageOrder, Repeated, Step};
 use super::table::{number, percent};
 use super::watch::Watcher;
 use super::{MeasureError, Series, Stage, Table, Watch};
@@ -108,11 +108,10 @@ pub fn profile(
     let format = largest.map_or(ingle_backends::format::WeightFormat::F32, |matrix| matrix.format);
     let peaks = Peaks::measure(device, format, &kernels.tier, &mut ingle_backends::no_progress)?;
     let mut steps = vec![];
-    let chunk = Step::chunk(&all);
+    let filling = Filling { cache: options.cache, order: PageOrder::InOrder, chunk: Step::chunk(&all) };
     for (subject, step) in all.into_iter().enumerate() {
         watcher.subject(subject);
-        let of = (step, &peaks, (options.cache, PageOrder::InOrder, chunk));
-        steps.push(one(runner.as_mut(), plan, request, of, &mut watcher)?);
+        steps.push(one(runner.as_mut(), plan, request, (step, &peaks, filling), &mut watcher)?);
     }
     let peaks = peaks.at_least(device.backend.measure_bandwidth(&device.info.id)?);
     Ok((Profiles { phase: request.phase, tier: kernels.tier.clone(), peaks, steps }, kernels))
@@ -123,11 +122,11 @@ fn one(
     runner: &mut dyn Runner,
     plan: &Plan,
     request: &Request,
-    (step, peaks, lie): (Step, &Peaks, (CacheOptions, PageOrder, usize)),
+    (step, peaks, filling): (Step, &Peaks, Filling),
     watcher: &mut Watcher<'_, '_>,
 ) -> Result<StepProfile, MeasureError> {
-    watcher.stage(Stage::WarmingUp, Repeated::pulses(step, lie.2))?;
-    let mut repeated = Repeated::begin(runner, plan, step, lie, &mut || watcher.advance(1))?;
+    watcher.stage(Stage::WarmingUp, Repeated::pulses(step, filling.chunk))?;
+    let mut repeated = Repeated::begin(runner, plan, step, filling, &mut || watcher.advance(1))?;
     let [mut step_seconds, mut clocked_seconds, mut explained] = [const { Series { samples: vec![] } }; 3];
     let mut profiles: Vec<Profile> = vec![];
     let sum = |profile: &Profile| profile.seconds.iter().sum::<f64>();
@@ -145,7 +144,7 @@ fn one(
         }
     }
     profiles.sort_by(|a, b| sum(a).total_cmp(&sum(b)));
-    let shape = step.shape(lie.0);
+    let shape = step.shape(filling.cache);
     let total = plan.total_cost(&shape);
     let median = profiles.get(profiles.len() / 2);
     Ok(StepProfile {

@@ -43,6 +43,15 @@ pub(super) enum PageOrder {
     Scattered,
 }
 
+/// The cache that a step works on, and how it is filled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filling {
+    pub(super) cache: CacheOptions,
+    pub(super) order: PageOrder,
+    /// Rows that are read into it at once.
+    pub(super) chunk: usize,
+}
+
 impl Step {
     /// What a runner must be prepared for to make any of these steps; rows that fill the cache are made no more at once than needed.
     pub(super) fn options(steps: &[Self], cache: CacheOptions, tier: Option<String>) -> PrepareOptions {
@@ -105,7 +114,7 @@ impl Repeated {
         runner: &mut dyn Runner,
         plan: &Plan,
         step: Step,
-        (cache, order, chunk): (CacheOptions, PageOrder, usize),
+        Filling { cache, order, chunk }: Filling,
         pulse: &mut Pulse<'_>,
     ) -> Result<Self, BackendError> {
         let mut sequences = Sequences::new(plan, &step.workload(chunk), cache.page_tokens);

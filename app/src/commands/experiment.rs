@@ -9,7 +9,7 @@ use inglenook::measure::MeasureError;
 use inglenook::measure::experiment::{Experiment, Part, Request, Subject, run as experiment};
 use inglenook::model::WeightChoice;
 
-use super::measuring::{Watching, give, shown, unless_stopped};
+use super::measuring::{Watching, give, unless_stopped};
 use super::subject::Source;
 use crate::cli::{ExperimentArguments, Named};
 use crate::failure::usage;

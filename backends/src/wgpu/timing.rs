@@ -59,9 +59,8 @@ impl Timing {
         sets.read.unmap();
         let ticks = ticks.map_err(|error| failed(error.to_string()))?;
         let period = f64::from(open.queue.get_timestamp_period()) * 1e-9;
-        let time = |([begin, end], launched): (&[u64; 2], &bool)| match launched {
-            true => end.saturating_sub(*begin) as f64 * period,
-            false => 0.0,
+        let time = |([begin, end], launched): (&[u64; 2], &bool)| {
+            if *launched { end.saturating_sub(*begin) as f64 * period } else { 0.0 }
         };
         let seconds = ticks.as_chunks::<2>().0.iter().take(self.nodes).zip(launched).map(time).collect();
         Ok(Some(Profile { seconds }))

@@ -118,12 +118,16 @@ impl Part {
         for (row, Point { size, .. }) in first.points.iter().enumerate() {
             let mut cells = vec![size.to_string()];
             for (place, curve) in self.curves.iter().enumerate() {
-                let others = (place > 0).then_some(first);
-                let (own, first) = (&curve.points[row], others.map(|first| &first.points[row]));
-                cells.extend(timed_cells(Some(&own.step), first.map(|first| Some(&first.step))));
+                let (own, first) = (&curve.points[row], &first.points[row]);
+                let mut add = |own: Option<&Timed>, first: Option<&Timed>| {
+                    cells.push(time(own));
+                    if place > 0 {
+                        cells.extend(gain(own, first));
+                    }
+                };
+                add(Some(&own.step), Some(&first.step));
                 if attention {
-                    let first = first.map(|first| first.attention.as_ref());
-                    cells.extend(timed_cells(own.attention.as_ref(), first));
+                    add(own.attention.as_ref(), first.attention.as_ref());
                 }
             }
             table.push(cells);
@@ -144,13 +148,10 @@ impl Part {
         let attention = experiment.looks_at_attention()
             && self.curves.iter().flat_map(|curve| &curve.points).all(|point| point.attention.is_some());
         let what = if attention { "attention" } else { "a step" };
-        let first = self.curves.first().map_or("", |first| &first.label);
+        let first = self.curves.first().map_or("", |first| first.label.as_str());
         let mut lines = vec![];
         for (colour, (first, curve)) in self.against_the_first().enumerate() {
-            let gains = match attention {
-                true => curve.attention_gains_over(first),
-                false => curve.gains_over(first),
-            };
+            let gains = if attention { curve.attention_gains_over(first) } else { curve.gains_over(first) };
             let line = |label: String, dashed: bool, of: fn(&Gain) -> f64| Line {
                 label,
                 colour,
@@ -176,14 +177,13 @@ impl Part {
     }
 }
 
-/// The time in milliseconds; where there is something to set it against, also the gain over that and what is expected of it.
-fn timed_cells(own: Option<&Timed>, first: Option<Option<&Timed>>) -> Vec<String> {
-    let dash = || "–".to_owned();
-    let mut cells = vec![own.map_or_else(dash, |own| own.seconds.times(1e3).with_spread())];
-    if let Some(first) = first {
-        let pair = own.zip(first);
-        cells.push(pair.map_or_else(dash, |(own, first)| number(own.gain_over(first))));
-        cells.push(pair.map_or_else(dash, |(own, first)| number(own.expected_gain_over(first))));
-    }
-    cells
+/// In milliseconds.
+fn time(timed: Option<&Timed>) -> String {
+    timed.map_or_else(|| "–".to_owned(), |timed| timed.seconds.times(1e3).with_spread())
+}
+
+/// What was gained over the first variant, and what is expected.
+fn gain(own: Option<&Timed>, first: Option<&Timed>) -> [String; 2] {
+    let Some((own, first)) = own.zip(first) else { return ["–", "–"].map(str::to_owned) };
+    [own.gain_over(first), own.expected_gain_over(first)].map(number)
 }

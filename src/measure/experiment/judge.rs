@@ -2,7 +2,6 @@
 
 use super::Experiment;
 use super::types::{Claim, Curve, Gain, Part};
-use crate::measure::operators::Limit;
 use crate::measure::table::{number, percent};
 
 /// A gain is as expected within this share of it.
@@ -128,9 +127,8 @@ fn cache(first: &Curve, curve: &Curve) -> Vec<Claim> {
     let attention = curve.attention_gains_over(first);
     if let Some(longest) = attention.last() {
         let why = format!(
-            "a token takes {} of the bytes in the cache, and {} limits attention here",
-            percent(Some(curve.page_bytes as f64 / first.page_bytes as f64)),
-            Limit::Memory.name()
+            "a token takes {} of the bytes in the cache, and memory limits attention over a long context",
+            percent(Some(curve.page_bytes as f64 / first.page_bytes as f64))
         );
         let mut claim = near(first, curve, longest, &why);
         claim.expected = format!("attention: {}", claim.expected);

@@ -232,10 +232,8 @@ impl Request {
 
     /// What is the same in all variants.
     fn conditions(&self) -> String {
-        let weights = match self.experiment.varies_weights() {
-            true => String::new(),
-            false => format!(", weights in {}", self.weights),
-        };
+        let about_weights = self.experiment.varies_weights();
+        let weights = if about_weights { String::new() } else { format!(", weights in {}", self.weights) };
         let cache = match self.experiment {
             Experiment::Cache => String::new(),
             _ => format!(", cache in {}", self.cache),

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ingle_backends::format::{CacheFormat, WeightFormat};
-use ingle_backends::plan::{Cost, FusionSet, Op, Plan};
-use ingle_backends::{CacheOptions, PrepareOptions, Profile, Runner};
+use ingle_backends::format::{ActivationScale, CacheFormat, WeightFormat};
+use ingle_backends::plan::{Footprint, FusionSet, Op, Plan};
+use ingle_backends::{CacheOptions, PrepareOptions, Profile, Runner, no_progress};
 
 use super::judge::claims;
 use super::types::{Curve, Part, Point, Report, Timed};
@@ -14,7 +14,7 @@ use crate::Device;
 use crate::fit::{Fit, PAGE_TOKENS};
 use crate::measure::operators::floor;
 use crate::measure::peaks::Peaks;
-use crate::measure::steps::{PageOrder, Repeated, Step};
+use crate::measure::steps::{Filling, PageOrder, Repeated, Step};
 use crate::measure::watch::Watcher;
 use crate::measure::{Machine, MeasureError, Stage, Watch};
 
@@ -99,7 +99,7 @@ fn variants(request: &Request) -> Vec<Variant> {
             std::iter::once(weights(WeightFormat::F16)).chain(formats).collect()
         }
         Experiment::W8a8 => {
-            let w8a8 = WeightFormat::W8a8(ingle_backends::format::ActivationScale::PerToken);
+            let w8a8 = WeightFormat::W8a8(ActivationScale::PerToken);
             vec![weights(WeightFormat::F16), weights(w8a8)]
         }
         Experiment::Fusion => {
@@ -149,7 +149,7 @@ fn on(
         plans.push((variant, plan, options));
     }
     check_room(device, &plans)?;
-    let mut peaks = HashMap::new();
+    let mut peaks: HashMap<&'static str, Peaks> = HashMap::new();
     let mut prepared = vec![];
     for (variant, plan, mut options) in plans {
         let (runner, kernels) = watcher.loading(|progress| {
@@ -159,8 +159,7 @@ fn on(
         let peaks = match peaks.get(variant.weights.name()) {
             Some(known) => *known,
             None => {
-                let found =
-                    Peaks::measure(device, variant.weights, &kernels.tier, &mut ingle_backends::no_progress)?;
+                let found = Peaks::measure(device, variant.weights, &kernels.tier, &mut no_progress)?;
                 peaks.insert(variant.weights.name(), found);
                 found
             }
@@ -182,12 +181,10 @@ fn on(
 /// All variants are on the device at once; says so where there is no room for that.
 fn check_room(device: &Device, plans: &[(Variant, Arc<Plan>, PrepareOptions)]) -> Result<(), MeasureError> {
     let footprints = plans.iter().map(|(_, plan, options)| plan.footprint(&options.cache, &options.limits));
-    let all = footprints.fold(ingle_backends::plan::Footprint::default(), |sum, one| {
-        ingle_backends::plan::Footprint {
-            weights: sum.weights + one.weights,
-            cache: sum.cache + one.cache,
-            activations: sum.activations + one.activations,
-        }
+    let all = footprints.fold(Footprint::default(), |sum, one| Footprint {
+        weights: sum.weights + one.weights,
+        cache: sum.cache + one.cache,
+        activations: sum.activations + one.activations,
     });
     match Fit::of(&all, &device.info.memory) {
         Fit::Fits { .. } | Fit::Unknown => Ok(()),
@@ -211,9 +208,9 @@ fn turns(
     watcher.stage(Stage::WarmingUp, prepared.len() * Repeated::pulses(step, chunk))?;
     let mut all = vec![];
     for one in prepared.iter_mut() {
-        let lie = (one.options.cache, one.variant.order, chunk);
+        let filling = Filling { cache: one.options.cache, order: one.variant.order, chunk };
         let runner = one.runner.as_mut();
-        all.push(Repeated::begin(runner, &one.plan, step, lie, &mut || watcher.advance(1))?);
+        all.push(Repeated::begin(runner, &one.plan, step, filling, &mut || watcher.advance(1))?);
         one.points.push(one.begun(size, step));
     }
     let attention = request.experiment.looks_at_attention();
@@ -223,10 +220,7 @@ fn turns(
         for (one, repeated) in prepared.iter_mut().zip(&mut all) {
             watcher.beat(1)?;
             let seconds = repeated.timed(one.runner.as_mut())?;
-            let profile = match attention {
-                true => repeated.profiled(one.runner.as_mut())?.1,
-                false => None,
-            };
+            let profile = if attention { repeated.profiled(one.runner.as_mut())?.1 } else { None };
             if turn > 0 {
                 one.keep(seconds, profile.as_ref());
             }
@@ -243,7 +237,7 @@ impl Prepared {
             let nodes = self.plan.nodes.iter().zip(&costs).filter(|(node, _)| wanted(&node.op));
             let mut timed = Timed::default();
             for (_, cost) in nodes {
-                timed.bytes += Cost::bytes(cost);
+                timed.bytes += cost.bytes();
                 timed.floor_seconds += floor(cost, &self.peaks).0;
             }
             timed
@@ -267,7 +261,7 @@ impl Prepared {
             point.attention = point.attention.take().filter(|timed| timed.seconds.median() > 0.0);
         }
         let Self { variant, plan, options, runner, peaks, points } = self;
-        let pages = plan.caches.iter().map(|cache| cache.layout(&options.cache).bytes_per_page() as u64);
+        let page = plan.caches.first().map(|cache| cache.layout(&options.cache).bytes_per_page());
         Curve {
             label: variant.label,
             peaks,
@@ -275,7 +269,7 @@ impl Prepared {
             cache_bytes: runner.memory().cache,
             planned_cache_bytes: plan.footprint(&options.cache, &options.limits).cache,
             page_tokens: options.cache.page_tokens,
-            page_bytes: pages.sum(),
+            page_bytes: page.unwrap_or(0) as u64,
             points,
         }
     }

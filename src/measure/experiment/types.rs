@@ -42,7 +42,7 @@ pub struct Curve {
     /// Bytes that the runner holds for its cache, and those that the plan says.
     pub cache_bytes: u64,
     pub planned_cache_bytes: u64,
-    /// Tokens of a page of its cache, and the bytes of one in all layers.
+    /// Tokens of a page of its cache, and the bytes of one in one layer.
     pub page_tokens: usize,
     pub page_bytes: u64,
     pub points: Vec<Point>,
@@ -101,8 +101,8 @@ pub(super) struct Gain {
 impl Part {
     /// The first variant, and each of the others.
     pub(super) fn against_the_first(&self) -> impl Iterator<Item = (&Curve, &Curve)> {
-        let first = self.curves.first().into_iter();
-        first.flat_map(|first| self.curves[1..].iter().map(move |curve| (first, curve)))
+        let split = self.curves.split_first().into_iter();
+        split.flat_map(|(first, others)| others.iter().map(move |curve| (first, curve)))
     }
 }
 
