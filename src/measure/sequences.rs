@@ -221,7 +221,8 @@ fn far_stride(pool: usize) -> usize {
         a == 1
     };
     let golden = (pool as f64 * 0.618).round().max(1.0) as usize;
-    (golden..).find(coprime).unwrap_or(1)
+    // The number after a pool's has no divisor in common with it, so one is found.
+    (golden..pool + 2).find(coprime).unwrap_or(1)
 }
 
 /// Asks whether to go on; the error is told by who began, who knows what was stopped.

@@ -2,6 +2,7 @@
 
 use super::Experiment;
 use super::types::{Claim, Curve, Gain, Part};
+use crate::measure::operators::Limit;
 use crate::measure::table::{number, percent};
 
 /// A gain is as expected within this share of it.
@@ -126,9 +127,13 @@ fn cache(first: &Curve, curve: &Curve) -> Vec<Claim> {
     let mut claims = vec![];
     let attention = curve.attention_gains_over(first);
     if let Some(longest) = attention.last() {
+        let bytes = curve.page_bytes as f64 / first.page_bytes.max(1) as f64;
+        // Where the floors differ as the bytes do, bytes are what they are made of.
+        let limit = if longest.expected * bytes > 1.0 - SAME { Limit::Memory } else { Limit::Compute };
         let why = format!(
-            "a token takes {} of the bytes in the cache, and memory limits attention over a long context",
-            percent(Some(curve.page_bytes as f64 / first.page_bytes as f64))
+            "a token takes {} of the bytes in the cache, and at the measured peaks the limit of attention is {}",
+            percent(Some(bytes)),
+            limit.name()
         );
         let mut claim = near(first, curve, longest, &why);
         claim.expected = format!("attention: {}", claim.expected);

@@ -149,6 +149,8 @@ fn on(
         plans.push((variant, plan, options));
     }
     check_room(device, &plans)?;
+    let bandwidth = || device.backend.measure_bandwidth(&device.info.id);
+    let read = bandwidth()?;
     let mut peaks: HashMap<&'static str, Peaks> = HashMap::new();
     let mut prepared = vec![];
     for (variant, plan, mut options) in plans {
@@ -156,20 +158,20 @@ fn on(
             device.prepare(Arc::clone(&plan), subject.weights(), &mut options, progress)
         })?;
         watcher.stage(Stage::Peaks, 1)?;
-        let peaks = match peaks.get(variant.weights.name()) {
-            Some(known) => *known,
-            None => {
-                let found = Peaks::measure(device, variant.weights, &kernels.tier, &mut no_progress)?;
-                peaks.insert(variant.weights.name(), found);
-                found
-            }
+        let (format, tier) = (variant.weights, kernels.tier);
+        let peaks = if let Some(known) = peaks.get(format.name()) {
+            *known
+        } else {
+            let found = Peaks::with_bandwidth(device, read, format, &tier, &mut no_progress)?;
+            peaks.insert(format.name(), found);
+            found
         };
-        part.tier = kernels.tier;
+        part.tier = tier;
         prepared.push(Prepared { variant, plan, options, runner, peaks, points: vec![] });
     }
-    // One memory: the fastest of all measurements of it is what it can do.
-    let read = prepared.iter().map(|one| one.peaks.bytes_per_second).fold(0.0, f64::max);
-    prepared.iter_mut().for_each(|one| one.peaks = one.peaks.at_least(read));
+    // A floor is not to be flattered by a measurement of the memory that was disturbed.
+    let again = bandwidth()?;
+    prepared.iter_mut().for_each(|one| one.peaks = one.peaks.at_least(again));
     for (size, step) in request.sizes.iter().zip(steps.iter().copied()) {
         let chunk = Step::chunk(&steps);
         turns(&mut prepared, request, (*size, step, chunk), watcher)?;
