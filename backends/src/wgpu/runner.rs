@@ -45,8 +45,8 @@ pub(super) struct WgpuRunner {
 /// What is kept of a step until it is collected.
 struct Submitted {
     wanted: Wanted,
-    /// Whether the times of its nodes were taken.
-    timed: bool,
+    /// Where the times of its nodes were taken, which of them launched something.
+    timed: Option<Vec<bool>>,
 }
 
 impl WgpuRunner {
@@ -68,15 +68,22 @@ impl WgpuRunner {
         }
     }
 
-    /// Records and submits a checked step.
-    fn launch(&mut self, batch: &Batch, layout: &BatchLayout) -> Result<Wanted, BackendError> {
+    /// Records and submits a checked step; where it is timed, tells which nodes launched something.
+    fn launch(
+        &mut self,
+        batch: &Batch,
+        layout: &BatchLayout,
+    ) -> Result<(Wanted, Option<Vec<bool>>), BackendError> {
         let Parts { gpu, tables, .. } = &mut self.parts;
         let open = Arc::clone(&gpu.open);
         let counts = tables.write(&open.queue, batch, layout)?;
         self.write_inputs(batch);
         let encoder = || open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let mut last = encoder();
+        let mut timed = None;
         if self.timing.on() {
+            let nodes = self.parts.plan.nodes.len();
+            timed = Some(self.parts.program.launched(&counts, nodes));
             self.parts.program.record_timed(&mut last, &counts, self.timing.queries());
             self.timing.resolve(&mut last);
         } else {
@@ -94,7 +101,8 @@ impl WgpuRunner {
         } else {
             self.pace.forget();
         }
-        self.readback.record(&self.parts, last, batch, layout)
+        let wanted = self.readback.record(&self.parts, last, batch, layout)?;
+        Ok((wanted, timed))
     }
 }
 
@@ -103,8 +111,8 @@ impl Runner for WgpuRunner {
         self.parts.gpu.open.check()?;
         let layout = self.under_way.check(batch, &self.parts.plan, &self.parts.options)?;
         let open = Arc::clone(&self.parts.gpu.open);
-        let wanted = open.scoped("a step", 0, || self.launch(batch, &layout))??;
-        Ok(self.under_way.submitted(batch, Submitted { wanted, timed: self.timing.on() }))
+        let (wanted, timed) = open.scoped("a step", 0, || self.launch(batch, &layout))??;
+        Ok(self.under_way.submitted(batch, Submitted { wanted, timed }))
     }
 
     fn queues(&self) -> bool {
@@ -116,7 +124,10 @@ impl Runner for WgpuRunner {
         let (step, sampled) = self.under_way.collect(ticket)?;
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
         self.pace.finish();
-        self.profile = if step.timed { self.timing.take(&self.parts.gpu)? } else { None };
+        self.profile = match step.timed {
+            Some(launched) => self.timing.take(&self.parts.gpu, &launched)?,
+            None => None,
+        };
         let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
         let parts = &self.parts;
         self.under_way.collected((&output, &faults, &sampled), vocabulary, |drawn| {

@@ -2,7 +2,7 @@
 
 use super::types::{Comparison, Entry, Measured, Outcome, VERSION};
 use crate::measure::table::{Table, number, percent};
-use crate::measure::{MeasureError, Series, operators};
+use crate::measure::{MeasureError, operators};
 
 impl Comparison {
     /// What is shown of it at a glance: speed and memory, and agreement.
@@ -25,12 +25,10 @@ impl Comparison {
         let mut table = Table::new("Speed", &header);
         for entry in &self.entries {
             let row = |measured: &Measured| {
-                let thousand =
-                    |series: &Series| Series { samples: series.samples.iter().map(|s| s * 1e3).collect() };
                 vec![
-                    with_spread(&thousand(&measured.first_token_seconds)),
-                    with_spread(&measured.prefill),
-                    with_spread(&measured.decode),
+                    measured.first_token_seconds.times(1e3).with_spread(),
+                    measured.prefill.with_spread(),
+                    measured.decode.with_spread(),
                     number(measured.bytes_per_token / 1e6),
                     number(measured.bytes_per_second() / 1e9),
                     percent(Some(measured.share_of_bandwidth())),
@@ -155,11 +153,6 @@ impl Measured {
         let place = self.first_difference.unwrap_or(self.pieces.len()).min(self.pieces.len());
         (self.pieces[..place].concat(), self.pieces[place..].concat())
     }
-}
-
-/// The median, and the spread beside it.
-fn with_spread(series: &Series) -> String {
-    format!("{} ± {}", number(series.median()), number(series.spread() / 2.0))
 }
 
 /// A contestant's row: what was measured, or why nothing was.

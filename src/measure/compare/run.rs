@@ -342,7 +342,6 @@ impl Race<'_> {
         let runner = loaded.runner.as_mut();
         sequences.read(runner, prompt, *chunk, &mut || watcher.advance(1))?;
         sequences.write_many(runner, before - 1, &mut || watcher.advance(1))?;
-        // Decode before prefill: a device may keep the times of operators that a step of one row leaves out.
         runner.set_profiling(true);
         sequences.write(runner)?;
         let decode = runner.profile();
