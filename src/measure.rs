@@ -10,6 +10,7 @@ mod error;
 mod machine;
 pub mod operators;
 pub mod peaks;
+pub mod power;
 pub mod profile;
 pub mod quality;
 mod sequences;
