@@ -168,7 +168,8 @@ impl Recording {
                 .map(|now| counters.iter().zip(before).zip(now).map(|((c, a), b)| c.joules(a, b)).sum()),
             Way::Sampled(thread, stop) => {
                 drop(stop);
-                let watts = thread.join().unwrap_or_else(|_| Err("the thread that reads it has died".to_owned()));
+                let watts =
+                    thread.join().unwrap_or_else(|_| Err("the thread that reads it has died".to_owned()));
                 watts.map(|watts| watts * seconds)
             }
         };

@@ -95,9 +95,8 @@ pub(super) fn find(root: &Path, device: &DeviceInfo) -> Result<Sensor, String> {
     let nearest = match device.kind {
         DeviceKind::Cpu | DeviceKind::Software => processors(root),
         // What is measured there is the chip with both in it.
-        DeviceKind::Integrated if amd => amd_gpu(root, Scope::Processor).or_else(|of_gpu| {
-            processors(root).map_err(|of_processor| format!("{of_gpu}; {of_processor}"))
-        }),
+        DeviceKind::Integrated if amd => amd_gpu(root, Scope::Processor)
+            .or_else(|of_gpu| processors(root).map_err(|of_processor| format!("{of_gpu}; {of_processor}"))),
         DeviceKind::Integrated => processors(root),
         DeviceKind::Discrete if amd => amd_gpu(root, Scope::Gpu),
         DeviceKind::Discrete => Err(format!("sensors of GPUs by {} are not read yet", maker(device))),
@@ -117,14 +116,18 @@ fn processors(root: &Path) -> Result<Sensor, String> {
         let whole = zone.starts_with("intel-rapl:") && zone.matches(':').count() == 1;
         // The one of the whole board counts the processors once more.
         if whole && text(&folder.join("name")).is_ok_and(|name| name.starts_with("package")) {
-            let counter =
-                Counter { file: folder.join("energy_uj"), range: number(&folder.join("max_energy_range_uj")).ok() };
+            let counter = Counter {
+                file: folder.join("energy_uj"),
+                range: number(&folder.join("max_energy_range_uj")).ok(),
+            };
             number(&counter.file)?;
             counters.push(counter);
         }
     }
     if counters.is_empty() {
-        return Err("the system shows no energy counter of the processor; virtual machines hide it".to_owned());
+        return Err(
+            "the system shows no energy counter of the processor; virtual machines hide it".to_owned()
+        );
     }
     Ok(Sensor::Counters(counters))
 }
@@ -138,7 +141,9 @@ fn amd_gpu(root: &Path, scope: Scope) -> Result<Sensor, String> {
         [one] => one,
         several => {
             let count = several.len();
-            return Err(format!("there are {count} AMD GPUs, and it is not known which sensor is this one's"));
+            return Err(format!(
+                "there are {count} AMD GPUs, and it is not known which sensor is this one's"
+            ));
         }
     };
     // Newer drivers tell the power of the moment where older ones told an average.
@@ -172,7 +177,9 @@ fn is_discharging(folder: &Path) -> bool {
 
 /// Some tell their power, others current and voltage.
 fn battery_watts(folder: &Path) -> Result<f64, String> {
-    let signed = |name: &str| -> Result<f64, String> { parsed::<i64>(&folder.join(name)).map(|n| n.abs() as f64 / 1e6) };
+    let signed = |name: &str| -> Result<f64, String> {
+        parsed::<i64>(&folder.join(name)).map(|n| n.abs() as f64 / 1e6)
+    };
     signed("power_now").or_else(|_| Ok(signed("current_now")? * signed("voltage_now")?))
 }
 

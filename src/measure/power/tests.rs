@@ -104,7 +104,10 @@ fn a_battery_tells_the_machines_power_while_it_discharges() {
         }
     };
     supply("AC", &[("type", "Mains"), ("online", "0")]);
-    supply("mouse", &[("type", "Battery"), ("scope", "Device"), ("status", "Discharging"), ("power_now", "9")]);
+    supply(
+        "mouse",
+        &[("type", "Battery"), ("scope", "Device"), ("status", "Discharging"), ("power_now", "9")],
+    );
     assert!(reason(root.path(), &nvidia).contains("by NVIDIA are not read yet; there is no battery"));
     supply("BAT0", &[("type", "Battery"), ("status", "Charging"), ("current_now", "-2000000")]);
     supply("BAT0", &[("voltage_now", "12000000")]);
