@@ -35,7 +35,9 @@ const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 pub(crate) enum PictureError {
     #[error("the GPU that draws the window did not draw the picture: {0}")]
     Gpu(String),
-    #[error("it would be {0} points high, and no picture may be higher than {HIGHEST}; compare fewer at once")]
+    #[error(
+        "it would be {0} points high, and no picture may be higher than {HIGHEST}; compare fewer at once"
+    )]
     TooHigh(f32),
     #[error(transparent)]
     Encode(#[from] png::EncodingError),

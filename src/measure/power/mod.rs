@@ -1,7 +1,7 @@
 //! What power a device draws while it writes, as far as Linux tells everybody.
 //!
 //! Looked at are, under `/sys`, the energy counters of processors, the sensors of AMD GPUs, and a battery that is discharging, whose
-//! power is that of the whole machine ([`sensor`]). Where none of them can be read it is said why. NVIDIA's management library is
+//! power is that of the whole machine (`sensor.rs`). Where none of them can be read it is said why. NVIDIA's management library is
 //! not asked yet.
 //!
 //! A counter is read before and after; a gauge is read ten times a second by a thread of its own, so that what is measured is not
