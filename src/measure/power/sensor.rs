@@ -93,11 +93,10 @@ const NOT_DISCHARGING: &str = "no battery is discharging, so that none tells wha
 pub(super) fn find(root: &Path, device: &DeviceInfo) -> Result<Sensor, String> {
     let amd = device.vendor == "AMD";
     let nearest = match device.kind {
-        DeviceKind::Cpu | DeviceKind::Software => processors(root),
         // What is measured there is the chip with both in it.
         DeviceKind::Integrated if amd => amd_gpu(root, Scope::Processor)
             .or_else(|of_gpu| processors(root).map_err(|of_processor| format!("{of_gpu}; {of_processor}"))),
-        DeviceKind::Integrated => processors(root),
+        DeviceKind::Cpu | DeviceKind::Software | DeviceKind::Integrated => processors(root),
         DeviceKind::Discrete if amd => amd_gpu(root, Scope::Gpu),
         DeviceKind::Discrete => Err(format!("sensors of GPUs by {} are not read yet", maker(device))),
     };
