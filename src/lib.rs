@@ -60,6 +60,13 @@ pub struct Device {
 }
 
 impl Device {
+    /// The device as it is now: how much of its memory is free changes.
+    pub fn now(&self) -> Result<Self, BackendError> {
+        let found = self.backend.devices().into_iter().find(|info| info.id == self.info.id);
+        let info = found.ok_or_else(|| BackendError::UnknownDevice(self.info.id.to_string()))?;
+        Ok(Self { backend: Arc::clone(&self.backend), info })
+    }
+
     /// Chooses the best kernels that compute rightly here for a plan, which is found out when they are first used; `options` name
     /// them afterwards.
     pub fn choose(

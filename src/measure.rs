@@ -13,6 +13,7 @@ mod machine;
 pub mod operators;
 pub mod peaks;
 pub mod plot;
+pub mod power;
 pub mod profile;
 pub mod quality;
 mod sequences;

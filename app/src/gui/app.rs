@@ -7,10 +7,11 @@ use std::time::Duration;
 use egui::Ui;
 use inglenook::model::builtin::{self, BuiltinError};
 
-use super::command::Command;
+use super::command::{Command, ComparisonFormat};
 use super::desk::Desk;
 use super::job::Job;
 use super::page::Page;
+use super::picture::Canvas;
 use super::settings::{self, Settings};
 use super::state::State;
 use super::{theme, update, views};
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub(crate) built_in: Option<Job<BuiltIn>>,
     /// A dialog for files that is open.
     pub(crate) dialog: Option<Job<Picked>>,
+    /// What draws pictures; none where the window has no GPU device of its own.
+    pub(crate) canvas: Option<Canvas>,
     /// What was set when it was kept last.
     kept: Settings,
     commands: Vec<Command>,
@@ -45,7 +48,7 @@ pub(crate) enum Purpose {
     Model,
     Library,
     Export(store::ExportFormat),
-    ExportComparison(store::ExportFormat),
+    ExportComparison(ComparisonFormat),
     Import,
 }
 
@@ -82,6 +85,7 @@ impl App {
             store: opened.store,
             built_in: None,
             dialog: None,
+            canvas: None,
             kept: settings,
             commands: vec![],
         };

@@ -94,16 +94,43 @@ pub(crate) enum Command {
 }
 
 /// What the page that compares can be asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CompareCommand {
+    /// As the page is set: one after another, or side by side.
     Start,
     Stop,
     /// Keeps what is shown.
     Keep,
     /// Shows one that is kept.
     Open(i64),
+    /// Lets its name be typed.
+    Rename(i64),
+    /// Takes the name that was typed.
+    SetName(i64, String),
     Delete(i64),
-    Export(ExportFormat),
+    Export(ComparisonFormat),
+}
+
+/// In which form a comparison is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ComparisonFormat {
+    Json,
+    Markdown,
+    /// A picture of the whole report.
+    Png,
+}
+
+impl ComparisonFormat {
+    pub(crate) const ALL: [Self; 3] = [Self::Json, Self::Markdown, Self::Png];
+
+    /// How names of such files end.
+    pub(crate) const fn ending(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Markdown => "md",
+            Self::Png => "png",
+        }
+    }
 }
 
 /// How the size of everything changes.

@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::toast::Toasts;
 use super::views::{ChatView, CompareView, PaletteView, SamplingView, View};
 use crate::conversation::{Conversation, ConversationId, Head, Message, MessageId, Preset, Removed, Role};
-use crate::store::Hit;
+use crate::store::{ComparisonEntry, Hit};
 
 /// The state of the window.
 pub(crate) struct State {
@@ -111,6 +111,8 @@ pub(crate) struct Renaming {
 pub(crate) enum Undo {
     Chat(Box<Head>),
     Messages(ConversationId, Removed),
+    /// A comparison that was kept, and its result.
+    Comparison(ComparisonEntry, Box<serde_json::Value>),
 }
 
 /// A field that takes the keyboard.

@@ -170,8 +170,13 @@ impl Store {
     pub(crate) fn save_comparison(&self, name: impl Into<String>, result: Value) -> ComparisonEntry {
         let entry =
             ComparisonEntry { id: ConversationId::fresh().0, name: name.into(), created: Moment::now() };
-        self.tell(Write::Comparison { entry: entry.clone(), result });
+        self.restore_comparison(entry.clone(), result);
         entry
+    }
+
+    /// Keeps one again that was deleted.
+    pub(crate) fn restore_comparison(&self, entry: ComparisonEntry, result: Value) {
+        self.tell(Write::Comparison { entry, result });
     }
 
     pub(crate) fn rename_comparison(&self, id: i64, name: impl Into<String>) {

@@ -21,6 +21,8 @@ impl Comparison {
             "GB/s",
             "of bandwidth",
             "memory, MB",
+            "W",
+            "J/token",
         ];
         let mut table = Table::new("Speed", &header);
         for entry in &self.entries {
@@ -33,6 +35,8 @@ impl Comparison {
                     number(measured.bytes_per_second() / 1e9),
                     percent(Some(measured.share_of_bandwidth())),
                     number(measured.memory.total() as f64 / 1e6),
+                    number(measured.power.watts().unwrap_or(f64::NAN)),
+                    number(measured.power.joules_per_token().unwrap_or(f64::NAN)),
                 ]
             };
             table.push(line(entry, header.len(), row));
@@ -77,6 +81,20 @@ impl Comparison {
         table
     }
 
+    /// Whose power each contestant's is, or why it is not known; those of whom the same is to be said share a line.
+    pub fn power_notes(&self) -> Vec<String> {
+        let mut notes: Vec<(String, Vec<&str>)> = vec![];
+        for entry in &self.entries {
+            let Some(measured) = entry.measured() else { continue };
+            let about = measured.power.about();
+            match notes.iter_mut().find(|(known, _)| *known == about) {
+                Some((_, labels)) => labels.push(&entry.label),
+                None => notes.push((about, vec![&entry.label])),
+            }
+        }
+        notes.into_iter().map(|(about, labels)| format!("{}: {about}", labels.join("; "))).collect()
+    }
+
     /// Where the time of each contestant's decode step goes.
     pub fn operator_tables(&self) -> Vec<Table> {
         let of = |entry: &Entry| {
@@ -104,6 +122,9 @@ impl Comparison {
         for table in self.tables() {
             out += &table.markdown(2);
             out.push('\n');
+        }
+        for note in self.power_notes() {
+            out += &format!("{note}.\n\n");
         }
         out += "## What they wrote\n\n";
         for entry in &self.entries {

@@ -6,7 +6,7 @@ use super::Window;
 use crate::gui::command::Command;
 
 /// A GPU, if only in software. Where tests must have one, none is a failure.
-fn gpu() -> Option<String> {
+pub(super) fn gpu() -> Option<String> {
     let found = devices().into_iter().find(|device| device.info.id.backend == "wgpu");
     let expected = std::env::var("INGLE_EXPECT_DEVICES").is_ok_and(|list| list.contains("wgpu/"));
     assert!(found.is_some() || !expected, "there is no device of wgpu");

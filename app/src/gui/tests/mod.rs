@@ -4,6 +4,7 @@
 
 mod chat;
 mod checks;
+mod compare;
 mod devices;
 mod library;
 mod list;

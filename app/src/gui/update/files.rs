@@ -29,14 +29,15 @@ pub(super) fn apply(app: &mut App, command: &Command, ctx: &egui::Context) {
         Purpose::Import => {
             Box::pin(dialog.set_title(t.import()).add_filter("JSON, Markdown", &["json", "md"]).pick_file())
         }
-        Purpose::Export(format) | Purpose::ExportComparison(format) => {
+        Purpose::Export(format) => {
             let ending = if format == ExportFormat::Json { "json" } else { "md" };
-            let title = match (purpose, &app.state.compare.shown) {
-                (Purpose::ExportComparison(_), Some(comparison)) => &comparison.model,
-                _ => &app.state.chats.current.head().title,
-            };
-            let name = file_name(title, ending);
+            let name = file_name(&app.state.chats.current.head().title, ending);
             Box::pin(dialog.set_title(t.export()).set_file_name(name).save_file())
+        }
+        Purpose::ExportComparison(format) => {
+            let Some(comparison) = &app.state.compare.shown else { return };
+            let name = file_name(&comparison.model, format.ending());
+            Box::pin(dialog.set_title(t.compare_export_title()).set_file_name(name).save_file())
         }
     };
     let started = Job::start(ctx, "dialog", move |reporter| {
@@ -70,7 +71,7 @@ pub(in super::super) fn take_picked(app: &mut App, ctx: &egui::Context) {
         Purpose::Model => super::model::apply(app, Command::OpenModel(path)),
         Purpose::Library => super::library::add_folder(&mut app.state, &path, ctx),
         Purpose::Import => app.store.import(path),
-        Purpose::ExportComparison(format) => super::compare::export(app, format, &path),
+        Purpose::ExportComparison(format) => super::compare::export(app, format, path, ctx),
         Purpose::Export(format) => {
             app.store.export(vec![app.state.chats.current.id()], format, path);
         }

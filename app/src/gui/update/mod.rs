@@ -10,6 +10,8 @@ mod news;
 
 use std::path::PathBuf;
 
+#[cfg(test)]
+pub(super) use compare::export as export_comparison;
 pub(super) use compare::take_reports;
 pub(super) use files::{take_dropped, take_picked};
 pub(super) use library::take_library;

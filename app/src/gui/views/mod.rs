@@ -26,7 +26,7 @@ use super::state::State;
 use super::words::Language;
 
 pub(crate) use chat::ChatView;
-pub(crate) use compare::{At, CACHES, CompareView, Report, Running, WEIGHTS};
+pub(crate) use compare::{At, CACHES, CompareView, Drawn, Mode, Report, Running, WEIGHTS, picture};
 pub(crate) use palette::PaletteView;
 pub(crate) use sampling::SamplingView;
 

@@ -9,7 +9,7 @@ use super::top::button;
 use crate::conversation::{ConversationId, Head, Moment};
 use crate::gui::command::Command;
 use crate::gui::page::Page;
-use crate::gui::parts::{Icon, IconButton};
+use crate::gui::parts::{Icon, IconButton, name_field};
 use crate::gui::state::{Field, State};
 use crate::gui::theme::{gap, radius, strong, text};
 use crate::gui::words::Language;
@@ -147,7 +147,7 @@ fn list(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
                 }
                 Row::Chat(head) => {
                     if let Some(renaming) = renaming.as_mut().filter(|renaming| renaming.chat == head.id) {
-                        renamed = rename(ui, &mut renaming.title, page).or(renamed);
+                        renamed = name_field(ui, &mut renaming.title, page.t.title(), ROW).or(renamed);
                         continue;
                     }
                     let icon = if head.pinned { Some(Icon::Pin) } else { None };
@@ -177,23 +177,6 @@ fn list(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
         None => {}
     }
     state.renaming = renaming;
-}
-
-/// A field for a title; says whether it was taken (true) or given up (false).
-fn rename(ui: &mut Ui, title: &mut String, page: &Page<'_>) -> Option<bool> {
-    let edit = TextEdit::singleline(title)
-        .desired_width(f32::INFINITY)
-        .margin(egui::Margin::symmetric(8, 7))
-        .min_size(vec2(0.0, ROW));
-    let response = ui.add(edit).accessible_name(page.t.title());
-    if ui.input(|input| input.key_pressed(egui::Key::Escape)) {
-        return Some(false);
-    }
-    if response.lost_focus() {
-        return Some(true);
-    }
-    response.request_focus();
-    None
 }
 
 /// What can be done with a conversation: with the other button of the mouse, or behind the button at its end.
