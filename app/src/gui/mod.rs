@@ -13,6 +13,7 @@ mod app;
 mod checkup;
 mod command;
 mod desk;
+mod dialog;
 mod job;
 mod library;
 mod live;

@@ -174,6 +174,7 @@ impl Store {
         entry
     }
 
+    #[allow(dead_code, reason = "the page that compares is being added to")]
     pub(crate) fn rename_comparison(&self, id: i64, name: impl Into<String>) {
         self.tell(Write::RenameComparison { id, name: name.into() });
     }
@@ -196,7 +197,8 @@ impl Store {
         self.send(Job::Import(path));
     }
 
-    /// Waits until all is written. Says whether it is: on a full disk it cannot be.
+    /// Waits until all is written, which dropping does otherwise. Says whether it is: on a full disk it cannot be.
+    #[cfg(test)]
     pub(crate) fn flush(&self, patience: Duration) -> bool {
         let (done, wait) = channel();
         self.send(Job::Flush(done));

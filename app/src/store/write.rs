@@ -25,6 +25,7 @@ pub(super) enum Write {
         entry: ComparisonEntry,
         result: Value,
     },
+    #[allow(dead_code, reason = "the page that compares is being added to")]
     RenameComparison {
         id: i64,
         name: String,

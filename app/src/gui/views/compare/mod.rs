@@ -86,6 +86,7 @@ pub(crate) struct At {
 /// What the job has to say.
 pub(crate) enum Report {
     At(At),
+    #[allow(dead_code, reason = "the page that compares is being added to")]
     Finished(Box<Entry>),
     /// The end: what came out, or why nothing did.
     Done(Result<Box<Comparison>, String>),
