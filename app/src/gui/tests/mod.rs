@@ -10,7 +10,6 @@ mod library;
 mod list;
 mod looks;
 mod losses;
-mod pictures;
 mod speed;
 mod troubles;
 
@@ -20,8 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use egui::accesskit::Role;
+use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use egui_kittest::{Harness, HarnessBuilder};
 use inglenook::backend::DeviceId;
 use inglenook::devices;
 use tempfile::TempDir;
@@ -132,21 +131,9 @@ impl Window {
         Self::start(start, data, model)
     }
 
-    /// A window without a model whose frames can be drawn.
-    fn drawn(textures: pictures::Textures, size: [f32; 2]) -> Self {
-        let (data, model) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let start = Start { data: Some(data.path().to_owned()), model: None, built_in: false };
-        // Keys are called otherwise elsewhere.
-        let builder = Harness::builder().with_size(size).with_os(egui::os::OperatingSystem::Nix);
-        Self::build(builder.renderer(textures), start, data, model)
-    }
-
     fn start(start: Start, data: TempDir, model: TempDir) -> Self {
-        Self::build(Harness::builder().with_size([1180.0, 780.0]), start, data, model)
-    }
-
-    fn build(builder: HarnessBuilder<App>, start: Start, data: TempDir, model: TempDir) -> Self {
-        let harness = builder
+        let harness = Harness::builder()
+            .with_size([1180.0, 780.0])
             .allow_missing_glyphs()
             .build_eframe(move |context| App::new(&context.egui_ctx, start).unwrap());
         let mut window = Self { harness, data, model };
