@@ -9,6 +9,7 @@ use inglenook::model::builtin::{self, BuiltinError};
 
 use super::command::{Command, ComparisonFormat};
 use super::desk::Desk;
+use super::dialog::{Answer, Purpose};
 use super::job::Job;
 use super::page::Page;
 use super::picture::Canvas;
@@ -36,20 +37,10 @@ pub(crate) struct App {
 /// Where the built-in model is, or why it cannot be used.
 pub(crate) type BuiltIn = Result<PathBuf, BuiltinError>;
 
-/// What was chosen in a dialog, if anything.
+/// What came of a dialog.
 pub(crate) struct Picked {
     pub(crate) purpose: Purpose,
-    pub(crate) path: Option<PathBuf>,
-}
-
-/// What a dialog is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Model,
-    Library,
-    Export(store::ExportFormat),
-    ExportComparison(ComparisonFormat),
-    Import,
+    pub(crate) answer: Answer,
 }
 
 /// What a window begins with.
@@ -75,6 +66,7 @@ impl App {
         let settings: Settings = opened.settings.get(settings::NAME).unwrap_or_default();
         let mut state = State::new(settings.clone(), opened.conversations, opened.presets);
         state.compare.kept = opened.comparisons;
+        state.access = Some(opened.access);
         for notice in &opened.notices {
             state.toasts.problem(notice.to_string());
         }

@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Asks for a folder, and opens the model in it.
     ChooseModel,
     OpenModel(PathBuf),
+    /// Takes the path that was typed, where there is no dialog.
+    TakePath,
+    CancelPath,
     CloseModel,
     /// As `ingle devices` names it, or `auto`.
     UseDevice(String),
@@ -275,6 +278,8 @@ impl Command {
             | Self::SavePreset(_)
             | Self::DeletePreset(_)
             | Self::OpenModel(_)
+            | Self::TakePath
+            | Self::CancelPath
             | Self::Load(_)
             | Self::UseFormats { .. }
             | Self::SetEnterSends(_)
@@ -383,7 +388,10 @@ impl Command {
     /// Takes the keys of commands that were pressed.
     pub(crate) fn pressed(ctx: &egui::Context, state: &State) -> Vec<Self> {
         let typing = ctx.text_edit_focused();
-        let popup = ctx.any_popup_open() || state.palette.is_some() || state.editing.is_some();
+        let popup = ctx.any_popup_open()
+            || state.palette.is_some()
+            || state.editing.is_some()
+            || state.asking.is_some();
         let mut pressed = vec![];
         let mut list = Self::listed();
         // Those with more keys first: Ctrl+Shift+P is not Ctrl+P.

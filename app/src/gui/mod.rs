@@ -16,6 +16,7 @@ mod beside;
 mod checkup;
 mod command;
 mod desk;
+mod dialog;
 mod job;
 mod library;
 mod live;

@@ -27,9 +27,8 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -201,9 +200,10 @@ impl Store {
         self.send(Job::Import(path));
     }
 
-    /// Waits until all is written. Says whether it is: on a full disk it cannot be.
-    pub(crate) fn flush(&self, patience: Duration) -> bool {
-        let (done, wait) = channel();
+    /// Waits until all is written, which dropping does otherwise. Says whether it is: on a full disk it cannot be.
+    #[cfg(test)]
+    pub(crate) fn flush(&self, patience: std::time::Duration) -> bool {
+        let (done, wait) = std::sync::mpsc::channel();
         self.send(Job::Flush(done));
         wait.recv_timeout(patience).unwrap_or(false)
     }

@@ -72,6 +72,8 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
         | Command::ChooseLibraryFolder
         | Command::Export(_)
         | Command::Import
+        | Command::TakePath
+        | Command::CancelPath
         | Command::Compare(CompareCommand::Export(_)) => files::apply(app, &command, ctx),
         Command::Compare(command) => compare::apply(app, command, ctx),
         Command::Search => {
