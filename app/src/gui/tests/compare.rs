@@ -125,7 +125,7 @@ fn the_cpu_is_compared_with_a_gpu() {
     let comparison = run(&mut window, "Compare 2");
     let mut devices: Vec<_> = comparison.entries.iter().map(|entry| entry.device.clone()).collect();
     devices.sort();
-    assert_eq!(devices, ["cpu:0".to_owned(), gpu]);
+    assert_eq!(devices, ["cpu:0".to_owned(), gpu.id.to_string()]);
     for place in 0..2 {
         let one = measured(&comparison, place);
         assert!(one.decode.median() > 0.0 && one.agreement.same_top > 0.5, "{one:?}");
