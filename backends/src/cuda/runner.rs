@@ -109,7 +109,7 @@ impl Runner for CudaRunner {
 
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {
         self.parts.gpu.open.check()?;
-        let (step, sampled) = self.under_way.collect(ticket)?;
+        let (step, sampled) = self.under_way.collect(&ticket)?;
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
         self.profile = if step.timed { Some(self.timing.take(&self.parts.gpu)?) } else { None };
         let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);

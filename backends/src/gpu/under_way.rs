@@ -64,7 +64,7 @@ impl<W> UnderWay<W> {
     }
 
     /// The oldest step, which is the one that may be collected.
-    pub(crate) fn collect(&mut self, ticket: Ticket) -> Result<(W, Sampled), BackendError> {
+    pub(crate) fn collect(&mut self, ticket: &Ticket) -> Result<(W, Sampled), BackendError> {
         let is_next = self.steps.front().is_some_and(|first| first.number == ticket.number());
         let step = is_next.then(|| self.steps.pop_front()).flatten();
         step.map(|step| (step.kept, step.sampled)).ok_or(BackendError::WrongTicket(ticket.number()))

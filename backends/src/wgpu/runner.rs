@@ -121,7 +121,7 @@ impl Runner for WgpuRunner {
 
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {
         self.parts.gpu.open.check()?;
-        let (step, sampled) = self.under_way.collect(ticket)?;
+        let (step, sampled) = self.under_way.collect(&ticket)?;
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
         self.pace.finish();
         self.profile = match step.timed {
