@@ -7,7 +7,7 @@ use std::time::Duration;
 use egui::Ui;
 use inglenook::model::builtin::{self, BuiltinError};
 
-use super::command::{Command, ComparisonFormat};
+use super::command::Command;
 use super::desk::Desk;
 use super::dialog::{Answer, Purpose};
 use super::job::Job;

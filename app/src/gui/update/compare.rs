@@ -163,7 +163,7 @@ fn run(
         if reporter.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     compare(&model, contestants, &options, &mut watch, &mut |_, entry| {
-        reporter.tell(Report::Finished(Box::new(entry.clone())));
+        reporter.tell(Report::Finished);
     })
     .map_err(Box::new)
 }
@@ -180,7 +180,7 @@ pub(in super::super) fn take_reports(app: &mut App) {
     while let Some(report) = running.job.poll() {
         match report {
             Report::At(at) => running.at = Some(at),
-            Report::Finished(_) => running.finished += 1,
+            Report::Finished => running.finished += 1,
             Report::Done(result) => over = Some(result),
         }
     }

@@ -117,7 +117,8 @@ pub(crate) struct At {
 /// What the job has to say.
 pub(crate) enum Report {
     At(At),
-    Finished(Box<Entry>),
+    /// One had its turn.
+    Finished,
     /// The end: what came out, or why nothing did.
     Done(Result<Box<Comparison>, String>),
 }

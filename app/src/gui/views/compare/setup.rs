@@ -79,19 +79,16 @@ pub(super) fn show(ui: &mut Ui, view: &mut CompareView, state: &State, page: &mu
     if let Some(trouble) = &view.trouble {
         ui.label(RichText::new(t.compare_failed(trouble)).color(page.tokens.danger));
     }
-    match hindrance {
-        Some(words) => {
-            ui.label(RichText::new(words).color(page.tokens.text_muted));
-        }
-        None => {
-            let words = match view.mode {
-                Mode::Fair => t.compare_start(view.count()),
-                Mode::Beside => t.beside_start(view.count()),
-            };
-            if primary(ui, &words).clicked() {
-                page.send(Command::Compare(CompareCommand::Start));
-            }
-        }
+    if let Some(words) = hindrance {
+        ui.label(RichText::new(words).color(page.tokens.text_muted));
+        return;
+    }
+    let words = match view.mode {
+        Mode::Fair => t.compare_start(view.count()),
+        Mode::Beside => t.beside_start(view.count()),
+    };
+    if primary(ui, &words).clicked() {
+        page.send(Command::Compare(CompareCommand::Start));
     }
 }
 
