@@ -162,7 +162,7 @@ fn run(
         }
         if reporter.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    compare(&model, contestants, &options, &mut watch, &mut |_, entry| {
+    compare(&model, contestants, &options, &mut watch, &mut |_, _| {
         reporter.tell(Report::Finished);
     })
     .map_err(Box::new)
