@@ -58,7 +58,7 @@ fn revisions(shaders: &[PathBuf], cuda_shaders: &[PathBuf]) -> io::Result<String
         files.sort();
         Ok::<_, io::Error>(files)
     };
-    let mut wgpu = of(&["conformance", "format", "plan", "tables", "wgpu"])?;
+    let mut wgpu = of(&["conformance", "format", "gpu", "plan", "wgpu"])?;
     wgpu.extend_from_slice(shaders);
     // The lock file says which naga it is; a published crate has none.
     let lock = root.join("../Cargo.lock");
@@ -67,7 +67,7 @@ fn revisions(shaders: &[PathBuf], cuda_shaders: &[PathBuf]) -> io::Result<String
         wgpu.push(lock);
     }
     let cpu = of(&["conformance", "cpu", "format", "plan"])?;
-    let mut cuda = of(&["conformance", "cuda", "format", "plan", "tables"])?;
+    let mut cuda = of(&["conformance", "cuda", "format", "gpu", "plan"])?;
     cuda.extend_from_slice(cuda_shaders);
     let numbers = [("WGPU", wgpu.as_slice()), ("CPU", &cpu), ("CUDA", &cuda), ("CUDA_KERNELS", cuda_shaders)];
     let lines = numbers.map(|(name, files)| {

@@ -5,12 +5,13 @@
 //! measurement ([`measure`]).
 //! Kernels are checked before a device uses them for the first time ([`verdict`]).
 //! [`model`] opens a folder and loads it, [`engine`] writes replies for any number of sessions, [`chat`] makes
-//! conversations of them, and [`score`] tells how well a model knows a text. It knows nothing of windows or
+//! conversations of them, [`score`] tells how well a model knows a text, and [`calibrate`] what a format needs to know of one. It knows nothing of windows or
 //! terminals.
 
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod calibrate;
 pub mod chat;
 pub mod engine;
 pub mod estimate;
@@ -22,6 +23,7 @@ pub mod score;
 pub mod soak;
 pub mod verdict;
 
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use ingle_backends::cpu::CpuBackend;
@@ -29,7 +31,7 @@ use ingle_backends::cuda::CudaBackend;
 use ingle_backends::plan::Plan;
 use ingle_backends::wgpu::WgpuBackend;
 use ingle_backends::{
-    Backend, BackendError, DeviceInfo, DeviceKind, PrepareOptions, ProgressFn, Runner, WeightSource,
+    Backend, BackendError, DeviceId, DeviceInfo, DeviceKind, PrepareOptions, ProgressFn, Runner, WeightSource,
 };
 
 pub use ingle_backends as backend;
@@ -42,13 +44,24 @@ use verdict::{Choice, VerdictError};
 /// One of each for the whole process: drivers are asked once, and what was compiled for a device serves all who use it.
 pub fn backends() -> &'static [Arc<dyn Backend>] {
     static BACKENDS: LazyLock<Vec<Arc<dyn Backend>>> = LazyLock::new(|| {
-        let kept = |name: &str| folders::cache_folder().map(|folder| folder.join(name));
         // The order in which backends are preferred for the same device.
         let cuda = CudaBackend::with_cache(kept("cuda"));
-        let wgpu = WgpuBackend::with_cache(kept("wgpu"));
-        vec![Arc::new(cuda), Arc::new(wgpu), Arc::new(CpuBackend::default())]
+        vec![Arc::new(cuda), WGPU.clone(), Arc::new(CpuBackend::default())]
     });
     &BACKENDS
+}
+
+static WGPU: LazyLock<Arc<WgpuBackend>> = LazyLock::new(|| Arc::new(WgpuBackend::with_cache(kept("wgpu"))));
+
+/// Where a backend keeps what was compiled for a device.
+fn kept(name: &str) -> Option<PathBuf> {
+    folders::cache_folder().map(|folder| folder.join(name))
+}
+
+/// Loses a device of wgpu that is open, as a driver that crashed would: how tests see what becomes of those who use it.
+#[doc(hidden)]
+pub fn lose_device(device: &DeviceId) {
+    WGPU.lose_device(device);
 }
 
 /// A device together with the backend that drives it.
@@ -59,6 +72,13 @@ pub struct Device {
 }
 
 impl Device {
+    /// The device as it is now: how much of its memory is free changes.
+    pub fn now(&self) -> Result<Self, BackendError> {
+        let found = self.backend.devices().into_iter().find(|info| info.id == self.info.id);
+        let info = found.ok_or_else(|| BackendError::UnknownDevice(self.info.id.to_string()))?;
+        Ok(Self { backend: Arc::clone(&self.backend), info })
+    }
+
     /// Chooses the best kernels that compute rightly here for a plan, which is found out when they are first used; `options` name
     /// them afterwards.
     pub fn choose(

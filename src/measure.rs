@@ -1,19 +1,24 @@
 //! How fast a prepared plan is: prompts read and tokens written per second, as a user would feel them.
 //!
 //! What looks closer is built on that: [`compare`] puts several devices and formats side by side on one prompt, [`profile`] tells
-//! where the time of a step goes, and [`quality`] what a format costs. All of them return plain data and print nothing; they tell a
+//! where the time of a step goes, [`quality`] what a format costs, and an [`experiment`] whether what is expected of a design holds here
+//! (and [`plot`]s it). All of them return plain data and print nothing; they tell a
 //! [`Watch`] how far they are and ask it whether to go on, and what they found can be written as [`Table`]s.
 
 pub mod compare;
 mod distribution;
 mod error;
+pub mod experiment;
 mod machine;
 pub mod operators;
 pub mod peaks;
+pub mod plot;
+pub mod power;
 pub mod profile;
 pub mod quality;
 mod sequences;
 mod start;
+mod steps;
 pub(crate) mod table;
 mod watch;
 
@@ -35,6 +40,7 @@ pub use parallel::{Parallel, Replies, parallel};
 pub use sequences::Sequences;
 pub use start::Start;
 pub use table::Table;
+pub(crate) use watch::Watcher;
 pub use watch::{Stage, Status, Watch, unwatched};
 
 /// What to measure.
@@ -89,6 +95,16 @@ impl Series {
             n if n % 2 == 1 => sorted[n / 2],
             n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
         }
+    }
+
+    /// The same in another unit.
+    pub(crate) fn times(&self, factor: f64) -> Self {
+        Self { samples: self.samples.iter().map(|sample| sample * factor).collect() }
+    }
+
+    /// The median, and half of the spread beside it.
+    pub(crate) fn with_spread(&self) -> String {
+        format!("{} ± {}", table::number(self.median()), table::number(self.spread() / 2.0))
     }
 
     /// Largest minus smallest.

@@ -6,7 +6,9 @@
 //! token reads windows of the whole context, whose first tokens are not scored.
 
 use ingle_backends::plan::Plan;
-use ingle_backends::{BackendError, Batch, CacheOptions, LogitRows, Runner, SequenceStep, Tokens};
+use ingle_backends::{
+    BackendError, Batch, CacheOptions, LogitRows, Runner, SequenceStep, StepOutput, Tokens,
+};
 
 /// Logits of one step at most, in bytes; more rows would only cost memory.
 const STEP_BYTES: usize = 64 << 20;
@@ -14,6 +16,32 @@ const STEP_BYTES: usize = 64 << 20;
 /// Rows of a step whose logits are all handed out, where `most` would be read at once.
 pub fn rows_per_step(vocabulary: usize, most: usize) -> usize {
     (STEP_BYTES / (vocabulary.max(1) * size_of::<f32>())).clamp(1, most.max(1))
+}
+
+/// Reads tokens from an empty cache on, `rows` in a step, asks for these logits of each, and hands out what each step gave with the
+/// place of its first token. `rows` and the context are those the runner was prepared for.
+pub fn steps_of<E: From<BackendError>>(
+    runner: &mut dyn Runner,
+    cache: CacheOptions,
+    rows: usize,
+    tokens: &[u32],
+    logits: LogitRows,
+    mut each: impl FnMut(usize, StepOutput) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut done = 0;
+    for chunk in tokens.chunks(rows.max(1)) {
+        let end = done + chunk.len();
+        let step = SequenceStep {
+            tokens: Tokens::Ids(chunk.to_vec()),
+            start: done as u32,
+            pages: (0..end.div_ceil(cache.page_tokens) as u32).collect(),
+            logits,
+            sample: None,
+        };
+        each(done, runner.step(&Batch { sequences: vec![step], inputs: vec![] })?)?;
+        done = end;
+    }
+    Ok(())
 }
 
 /// Reads tokens from an empty cache on, `rows` in a step, and hands out the logits of every position in order:
@@ -25,25 +53,14 @@ pub fn logits_of<E: From<BackendError>>(
     tokens: &[u32],
     mut each: impl FnMut(usize, &[f32]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut done = 0;
-    for chunk in tokens.chunks(rows.max(1)) {
-        let end = done + chunk.len();
-        let step = SequenceStep {
-            tokens: Tokens::Ids(chunk.to_vec()),
-            start: done as u32,
-            pages: (0..end.div_ceil(cache.page_tokens) as u32).collect(),
-            logits: LogitRows::All,
-            sample: None,
-        };
-        let output = runner.step(&Batch { sequences: vec![step], inputs: vec![] })?;
+    steps_of(runner, cache, rows, tokens, LogitRows::All, |first, output| {
         let logits = output.logits.first().map(Vec::as_slice).unwrap_or_default();
-        let width = logits.len() / chunk.len();
+        let width = logits.len() / rows.max(1).min(tokens.len() - first);
         for (row, logits) in logits.chunks_exact(width.max(1)).enumerate() {
-            each(done + row, logits)?;
+            each(first + row, logits)?;
         }
-        done = end;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The numbers of one row of logits; none where the plan gives no logits.

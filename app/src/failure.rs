@@ -3,6 +3,7 @@
 use std::fmt;
 
 use inglenook::backend::{BackendError, BatchError};
+use inglenook::calibrate::CalibrateError;
 use inglenook::chat::ChatError;
 use inglenook::engine::EngineError;
 use inglenook::estimate::DeviceTableError;
@@ -95,6 +96,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<MeasureError>() {
         return of_measure(error);
     }
+    if let Some(error) = cause.downcast_ref::<CalibrateError>() {
+        return of_calibrate(error);
+    }
     if let Some(error) = cause.downcast_ref::<DeviceTableError>() {
         return Some(if matches!(error, DeviceTableError::Read { .. }) { FILE } else { USAGE });
     }
@@ -142,6 +146,14 @@ fn of_measure(error: &MeasureError) -> Option<u8> {
         MeasureError::Prompt(error) => return of_cause(error),
         MeasureError::Plan(_) | MeasureError::Tokenizer(_) => MODEL,
         MeasureError::File { .. } | MeasureError::Base { .. } => FILE,
+    })
+}
+
+fn of_calibrate(error: &CalibrateError) -> Option<u8> {
+    Some(match error {
+        CalibrateError::NotW8a8(_) | CalibrateError::ScaleGiven(_) | CalibrateError::TooShort { .. } => USAGE,
+        CalibrateError::Quantized { .. } | CalibrateError::NotFinite(_) => MODEL,
+        CalibrateError::Measure(error) => return of_measure(error),
     })
 }
 

@@ -7,10 +7,8 @@ mod commands;
 mod conversation;
 mod failure;
 mod files;
-#[allow(dead_code, reason = "pages that use the rest are being added")]
 mod gui;
 mod interrupt;
-#[allow(dead_code, reason = "pages that use the rest are being added")]
 mod store;
 mod text;
 

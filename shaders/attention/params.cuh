@@ -1,6 +1,6 @@
 // What the attention kernels are told of an operator, and how they find the rows and the positions that a block works on.
 //
-// `Params` of backends/src/cuda/ops/attention.rs has the same fields. The table is that of backends/src/tables/spans.rs.
+// `Params` of backends/src/cuda/ops/attention.rs has the same fields. The table is that of backends/src/gpu/tables/spans.rs.
 #pragma once
 
 #include "lib/step.cuh"

@@ -17,7 +17,6 @@ use ingle_models::{Architecture, WeightFormats, shapes};
 
 use super::{DeviceTable, Efficiency, Question};
 use crate::measure::Table;
-use crate::measure::table::number;
 
 /// What kernels reach there.
 const REACHED: f64 = 0.8;
@@ -59,26 +58,45 @@ fn simple_weights(layers: f64, hidden: f64, bytes: f64) -> f64 {
     12.0 * layers * hidden * hidden * bytes / f64::from(1 << 30)
 }
 
+/// A figure of a row: published, as the assumptions give it, and ours.
+struct Figure {
+    name: &'static str,
+    published: f64,
+    rebuilt: f64,
+    ours: f64,
+    /// Digits behind the point of what is not whole.
+    digits: usize,
+}
+
+const fn figure(name: &'static str, published: f64, rebuilt: f64, ours: f64, digits: usize) -> Figure {
+    Figure { name, published, rebuilt, ours, digits }
+}
+
+impl Figure {
+    fn cells(&self) -> [String; 3] {
+        let to = |value: f64| format!("{value:.*}", if value.fract() == 0.0 { 0 } else { self.digits });
+        [self.published.to_string(), to(self.rebuilt), to(self.ours)]
+    }
+}
+
+/// A table with three columns for each figure.
+fn beside(title: &str, first: &str, rows: Vec<(&str, Vec<Figure>)>) -> Table {
+    let names = rows.first().map_or(&[][..], |(_, figures)| figures);
+    let columns = names
+        .iter()
+        .flat_map(|figure| [format!("{}: published", figure.name), "rebuilt".to_owned(), "ours".to_owned()]);
+    let header = std::iter::once(first.to_owned()).chain(columns).collect();
+    let cells = |(name, figures): (&str, Vec<Figure>)| {
+        std::iter::once(name.to_owned()).chain(figures.iter().flat_map(Figure::cells)).collect()
+    };
+    Table { title: title.to_owned(), header, rows: rows.into_iter().map(cells).collect() }
+}
+
 /// Published, as their assumptions give it, and ours, for every device.
 pub fn table_7b() -> Result<Table, PlanError> {
-    let header = [
-        "device",
-        "batch: published",
-        "rebuilt",
-        "ours",
-        "compute, ms: published",
-        "rebuilt",
-        "ours",
-        "memory, ms: published",
-        "rebuilt",
-        "ours",
-        "tokens/s: published",
-        "rebuilt",
-        "ours",
-    ];
-    let mut table = Table::new("7B in f16", &header);
     let plan = seven_billion()?;
     let known = DeviceTable::built_in();
+    let mut rows = vec![];
     for (name, tf32, batch, compute, memory, rate) in PUBLISHED_7B {
         let Some(device) = known.find(name) else { continue };
         let gibibytes = device.memory_bytes as f64 / f64::from(1 << 30);
@@ -86,6 +104,7 @@ pub fn table_7b() -> Result<Table, PlanError> {
         let their_batch = (gibibytes - simple_weights(32.0, 4096.0, 2.0)) / sequence;
         let their_compute = 2e3 * WEIGHTS_7B * their_batch / (tf32 * 1e12 * REACHED);
         let their_memory = 1e3 * gibibytes * 1e9 / (device.bytes_per_second * REACHED);
+        let their_rate = 1e3 * their_batch / their_memory.max(their_compute);
         let ours = Question {
             plan: &plan,
             weights: WeightFormat::F16,
@@ -97,48 +116,22 @@ pub fn table_7b() -> Result<Table, PlanError> {
             efficiency: Efficiency::default(),
         }
         .answer();
-        table.push(vec![
-            name.to_owned(),
-            number(batch),
-            format!("{their_batch:.1}"),
-            ours.batch.to_string(),
-            format!("{compute}"),
-            format!("{their_compute:.1}"),
-            format!("{:.1}", ours.compute_seconds * 1e3),
-            format!("{memory}"),
-            format!("{their_memory:.2}"),
-            format!("{:.2}", ours.memory_seconds * 1e3),
-            format!("{rate}"),
-            format!("{:.1}", 1e3 * their_batch / their_memory.max(their_compute)),
-            format!("{:.1}", ours.tokens_per_second),
-        ]);
+        let row = vec![
+            figure("batch", batch, their_batch, ours.batch as f64, 1),
+            figure("compute, ms", compute, their_compute, ours.compute_seconds * 1e3, 1),
+            figure("memory, ms", memory, their_memory, ours.memory_seconds * 1e3, 2),
+            figure("tokens/s", rate, their_rate, ours.tokens_per_second, 1),
+        ];
+        rows.push((name, row));
     }
-    Ok(table)
+    Ok(beside("7B in f16", "device", rows))
 }
 
 /// The same for the model of 176 billion weights.
 pub fn table_176b() -> Result<Table, PlanError> {
-    let header = [
-        "8 ×",
-        "batch: published",
-        "rebuilt",
-        "ours",
-        "compute, ms: published",
-        "rebuilt",
-        "ours",
-        "memory, ms: published",
-        "rebuilt",
-        "ours",
-        "communication, ms: published",
-        "rebuilt",
-        "ours",
-        "tokens/s: published",
-        "rebuilt",
-        "ours",
-    ];
-    let mut table = Table::new("176B in int4 on eight devices", &header);
     let plan = hundred_seventy_six_billion()?;
     let known = DeviceTable::built_in();
+    let mut rows = vec![];
     for (name, int8, sums, batch, compute, memory, communication, rate) in PUBLISHED_176B {
         let Some(device) = known.find(name) else { continue };
         let gibibytes = device.memory_bytes as f64 / f64::from(1 << 30);
@@ -150,6 +143,7 @@ pub fn table_176b() -> Result<Table, PlanError> {
         // Two sums of a row per layer, around the ring and back.
         let told = 2.0 * 70.0 * 14_336.0 * 2.0 * 1.75 * their_batch;
         let their_communication = 1e3 * told / (sums * 1e9);
+        let their_rate = 1e3 * their_batch / (their_memory.max(their_compute) + their_communication);
         let ours = Question {
             plan: &plan,
             weights: WeightFormat::Int4(ingle_backends::format::Int4Group::G128),
@@ -161,27 +155,22 @@ pub fn table_176b() -> Result<Table, PlanError> {
             efficiency: Efficiency::default(),
         }
         .answer();
-        let milliseconds = |seconds: f64| format!("{:.2}", seconds * 1e3);
-        table.push(vec![
-            name.to_owned(),
-            number(batch),
-            format!("{their_batch:.1}"),
-            ours.batch.to_string(),
-            format!("{compute}"),
-            format!("{their_compute:.1}"),
-            milliseconds(ours.compute_seconds),
-            format!("{memory}"),
-            format!("{their_memory:.2}"),
-            milliseconds(ours.memory_seconds),
-            format!("{communication}"),
-            format!("{their_communication:.2}"),
-            milliseconds(ours.communication_seconds),
-            format!("{rate}"),
-            format!("{:.1}", 1e3 * their_batch / (their_memory.max(their_compute) + their_communication)),
-            format!("{:.1}", ours.tokens_per_second),
-        ]);
+        let row = vec![
+            figure("batch", batch, their_batch, ours.batch as f64, 1),
+            figure("compute, ms", compute, their_compute, ours.compute_seconds * 1e3, 1),
+            figure("memory, ms", memory, their_memory, ours.memory_seconds * 1e3, 2),
+            figure(
+                "communication, ms",
+                communication,
+                their_communication,
+                ours.communication_seconds * 1e3,
+                2,
+            ),
+            figure("tokens/s", rate, their_rate, ours.tokens_per_second, 1),
+        ];
+        rows.push((name, row));
     }
-    Ok(table)
+    Ok(beside("176B in int4 on eight devices", "8 ×", rows))
 }
 
 /// Llama 2 with 7 billion weights.

@@ -21,9 +21,9 @@ pub enum MeasureError {
     #[error(transparent)]
     Backend(BackendError),
     #[error(transparent)]
-    Kernels(VerdictError),
+    Kernels(Box<VerdictError>),
     #[error(transparent)]
-    Load(LoadError),
+    Load(Box<LoadError>),
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]
@@ -53,7 +53,7 @@ impl From<VerdictError> for MeasureError {
     fn from(error: VerdictError) -> Self {
         match error {
             VerdictError::Backend(error) => error.into(),
-            error => Self::Kernels(error),
+            error => Self::Kernels(Box::new(error)),
         }
     }
 }
@@ -62,7 +62,7 @@ impl From<LoadError> for MeasureError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Backend(error) => error.into(),
-            error => Self::Load(error),
+            error => Self::Load(Box::new(error)),
         }
     }
 }

@@ -46,6 +46,17 @@ impl Peaks {
         progress: &mut ProgressFn<'_>,
     ) -> Result<Self, BackendError> {
         let bytes_per_second = device.backend.measure_bandwidth(&device.info.id)?;
+        Self::with_bandwidth(device, bytes_per_second, format, tier, progress)
+    }
+
+    /// Measures the products alone, for who knows the memory already.
+    pub fn with_bandwidth(
+        device: &Device,
+        bytes_per_second: f64,
+        format: WeightFormat,
+        tier: &str,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Self, BackendError> {
         let operations_per_second = product_rate(device, format, tier, progress)?;
         Ok(Self { bytes_per_second, operations_per_second })
     }

@@ -1,31 +1,22 @@
 //! Where the time of a step goes, for any number of rows: each operator's time beside its floor, and the whole step beside their sum.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use ingle_backends::format::CacheFormat;
-use ingle_backends::plan::{BatchLimits, Plan, StepShape};
-use ingle_backends::{CacheOptions, PrepareOptions, Profile, Runner, WeightSource};
+use ingle_backends::plan::Plan;
+use ingle_backends::{CacheOptions, Profile, Runner, WeightSource};
 use serde::{Deserialize, Serialize};
 
 use super::operators::{Grouping, OperatorTime, operators, table};
 use super::peaks::Peaks;
+pub use super::steps::Phase;
+use super::steps::{Filling, PageOrder, Repeated, Step};
 use super::table::{number, percent};
 use super::watch::Watcher;
-use super::{MeasureError, Sequences, Series, Stage, Table, Watch, Workload};
+use super::{MeasureError, Series, Stage, Table, Watch};
 use crate::Device;
+use crate::fit::PAGE_TOKENS;
 use crate::verdict::Choice;
-
-/// Which kind of step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// One token for each of so many sequences.
-    #[default]
-    Decode,
-    /// So many tokens of one sequence.
-    Prefill,
-}
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +26,7 @@ pub struct Request {
     pub batches: Vec<usize>,
     /// Tokens that are in the cache of each sequence before the step.
     pub context: usize,
-    /// Steps that count; one more goes before them.
+    /// Pairs of steps that count, one without clocks between its operators and one with them; another pair goes before them.
     pub repeats: usize,
     pub cache: CacheFormat,
     pub tier: Option<String>,
@@ -58,8 +49,12 @@ pub struct StepProfile {
     pub context: usize,
     /// Seconds of a step without clocks between its operators, to the token that was drawn.
     pub step_seconds: Series,
+    /// Seconds of a step with clocks between its operators: what they add is not the model's.
+    pub clocked_seconds: Series,
     /// The operators' times together, in the step whose sum is the median.
     pub operators_seconds: f64,
+    /// For each pair of steps, what part of the one without clocks the operators' times in the other are.
+    pub explained: Series,
     pub bytes: f64,
     pub operations: f64,
     pub operators: Vec<OperatorTime>,
@@ -68,15 +63,11 @@ pub struct StepProfile {
 impl StepProfile {
     /// What part of a step the operators' times explain.
     pub fn explained(&self) -> f64 {
-        self.operators_seconds / self.step_seconds.median()
+        self.explained.median()
     }
 }
 
 impl Request {
-    fn largest(&self) -> usize {
-        self.batches.iter().copied().max().unwrap_or(1)
-    }
-
     fn check(&self) -> Result<(), MeasureError> {
         let fault = if self.batches.is_empty() || self.batches.contains(&0) {
             "a step has one row at least"
@@ -90,41 +81,11 @@ impl Request {
         Err(MeasureError::Settings(fault.to_owned()))
     }
 
-    /// The sequences of a step of so many rows. For decode, every step makes the context a token longer.
-    fn workload(&self, batch: usize) -> Workload {
-        let (prompt, generate, sequences) = match self.phase {
-            Phase::Decode => (0, 2 * self.repeats + 2, batch),
-            Phase::Prefill => (batch, 0, 1),
-        };
-        Workload {
-            prompt,
-            generate,
-            depth: self.context,
-            batch: sequences,
-            repeats: self.repeats,
-            chunk: self.largest().max(FILL_ROWS),
-        }
-    }
-
-    fn options(&self) -> PrepareOptions {
-        let largest = self.workload(self.largest());
-        PrepareOptions {
-            cache: largest.cache(self.cache),
-            limits: BatchLimits { rows: largest.chunk, ..largest.limits() },
-            tier: self.tier.clone(),
-        }
-    }
-
-    fn shape(&self, batch: usize, context: usize, cache: CacheOptions) -> StepShape {
-        match self.phase {
-            Phase::Decode => StepShape::decode(batch, context, cache),
-            Phase::Prefill => StepShape { sequences: vec![(batch, context)], selected: 1, cache },
-        }
+    fn steps(&self) -> Vec<Step> {
+        let step = |rows: &usize| Step { phase: self.phase, rows: *rows, context: self.context };
+        self.batches.iter().map(step).collect()
     }
 }
-
-/// Rows that fill the cache at once.
-const FILL_ROWS: usize = 64;
 
 /// Profiles steps of a plan on a device.
 pub fn profile(
@@ -136,7 +97,9 @@ pub fn profile(
 ) -> Result<(Profiles, Choice), MeasureError> {
     request.check()?;
     let mut watcher = Watcher::new(watch, request.batches.len());
-    let mut options = request.options();
+    let all = request.steps();
+    let cache = CacheOptions { format: request.cache, page_tokens: PAGE_TOKENS, pages: 0 };
+    let mut options = Step::options(&all, cache, request.tier.clone());
     let (mut runner, kernels) =
         watcher.loading(|progress| device.prepare(Arc::clone(plan), weights, &mut options, progress))?;
     watcher.stage(Stage::Peaks, 1)?;
@@ -145,68 +108,52 @@ pub fn profile(
     let format = largest.map_or(ingle_backends::format::WeightFormat::F32, |matrix| matrix.format);
     let peaks = Peaks::measure(device, format, &kernels.tier, &mut ingle_backends::no_progress)?;
     let mut steps = vec![];
-    for (subject, batch) in request.batches.iter().enumerate() {
+    let filling = Filling { cache: options.cache, order: PageOrder::InOrder, chunk: Step::chunk(&all) };
+    for (subject, step) in all.into_iter().enumerate() {
         watcher.subject(subject);
-        steps.push(one(runner.as_mut(), plan, request, (*batch, &peaks, options.cache), &mut watcher)?);
+        steps.push(one(runner.as_mut(), plan, request, (step, &peaks, filling), &mut watcher)?);
     }
     let peaks = peaks.at_least(device.backend.measure_bandwidth(&device.info.id)?);
     Ok((Profiles { phase: request.phase, tier: kernels.tier.clone(), peaks, steps }, kernels))
 }
 
-/// Steps of so many rows.
+/// A step, made in pairs: without clocks between its operators, and with them. So whatever else the machine does disturbs both alike.
 fn one(
     runner: &mut dyn Runner,
     plan: &Plan,
     request: &Request,
-    (batch, peaks, cache): (usize, &Peaks, CacheOptions),
+    (step, peaks, filling): (Step, &Peaks, Filling),
     watcher: &mut Watcher<'_, '_>,
 ) -> Result<StepProfile, MeasureError> {
-    let workload = request.workload(batch);
-    let mut sequences = Sequences::new(plan, &workload, cache.page_tokens);
-    watcher.stage(Stage::WarmingUp, request.context.div_ceil(workload.chunk) + workload.batch)?;
-    sequences.fill(runner, request.context, workload.chunk, &mut || watcher.advance(1))?;
-    let mut step = |runner: &mut dyn Runner, watcher: &mut Watcher<'_, '_>| {
-        watcher.beat(1)?;
-        match request.phase {
-            Phase::Decode => sequences.write(runner)?,
-            Phase::Prefill => {
-                sequences.read(runner, batch, batch, &mut || std::ops::ControlFlow::Continue(()))?;
-                sequences.back_to(request.context);
-            }
-        }
-        Ok::<_, MeasureError>(())
-    };
-    let mut step_seconds = Series::default();
-    watcher.stage(Stage::Run(1), request.repeats + 1)?;
-    for run in 0..=request.repeats {
-        let start = Instant::now();
-        step(runner, watcher)?;
-        if run > 0 {
-            step_seconds.samples.push(start.elapsed().as_secs_f64());
-        }
-    }
-    watcher.stage(Stage::Profiling, request.repeats)?;
-    runner.set_profiling(true);
+    watcher.stage(Stage::WarmingUp, Repeated::pulses(step, filling.chunk))?;
+    let mut repeated = Repeated::begin(runner, plan, step, filling, &mut || watcher.advance(1))?;
+    let [mut step_seconds, mut clocked_seconds, mut explained] = [const { Series { samples: vec![] } }; 3];
     let mut profiles: Vec<Profile> = vec![];
-    for _ in 0..request.repeats {
-        step(runner, watcher)?;
-        profiles.extend(runner.profile());
-    }
-    runner.set_profiling(false);
     let sum = |profile: &Profile| profile.seconds.iter().sum::<f64>();
+    watcher.stage(Stage::Profiling, 2 * (request.repeats + 1))?;
+    for pair in 0..=request.repeats {
+        watcher.beat(1)?;
+        let seconds = repeated.timed(runner)?;
+        watcher.beat(1)?;
+        let (clocked, profile) = repeated.profiled(runner)?;
+        if pair > 0 {
+            step_seconds.samples.push(seconds);
+            clocked_seconds.samples.push(clocked);
+            explained.samples.extend(profile.as_ref().map(|profile| sum(profile) / seconds));
+            profiles.extend(profile);
+        }
+    }
     profiles.sort_by(|a, b| sum(a).total_cmp(&sum(b)));
-    let written = match request.phase {
-        Phase::Decode => request.repeats,
-        Phase::Prefill => 0,
-    };
-    let shape = request.shape(batch, request.context + written, cache);
+    let shape = step.shape(filling.cache);
     let total = plan.total_cost(&shape);
     let median = profiles.get(profiles.len() / 2);
     Ok(StepProfile {
-        batch,
-        context: request.context,
+        batch: step.rows,
+        context: step.context,
         step_seconds,
+        clocked_seconds,
         operators_seconds: median.map_or(0.0, sum),
+        explained,
         bytes: total.bytes(),
         operations: total.operations,
         operators: median
@@ -223,11 +170,12 @@ impl Profiles {
         };
         let title = |step: &StepProfile| {
             format!(
-                "{} {phase}, after {}: a step of {} ms, of which the operators explain {}",
+                "{} {phase}, after {}: a step of {} ms, of which the operators explain {} ({} ms with clocks between them)",
                 step.batch,
                 step.context,
                 number(step.step_seconds.median() * 1e3),
                 percent(Some(step.explained())),
+                number(step.clocked_seconds.median() * 1e3),
             )
         };
         self.steps.iter().map(|step| table(&title(step), &step.operators)).collect()
@@ -329,7 +277,7 @@ mod tests {
             let found = profiled(&request(phase)).unwrap();
             assert_eq!(found.steps.iter().map(|step| step.batch).collect::<Vec<_>>(), [1, 5]);
             for step in &found.steps {
-                assert_eq!(step.step_seconds.samples.len(), 3);
+                assert_eq!((step.step_seconds.samples.len(), step.explained.samples.len()), (3, 3));
                 let sum: f64 = step.operators.iter().map(|operator| operator.seconds).sum();
                 assert!((sum - step.operators_seconds).abs() < 1e-9 && sum > 0.0);
             }

@@ -53,6 +53,13 @@ impl Sequences {
         self
     }
 
+    /// Gives the sequences the pages of a pool anew, each far from the one before and none twice.
+    pub(super) fn scatter(&mut self, pool: usize) {
+        let stride = far_stride(pool);
+        let place = |page: &mut u32| *page = (*page as usize * stride % pool) as u32;
+        self.pages.iter_mut().flatten().for_each(place);
+    }
+
     /// What the first sequence drew so far.
     pub fn written(&self) -> &[u32] {
         &self.written
@@ -203,10 +210,43 @@ impl Sequences {
     }
 }
 
+/// About 0.618 of a pool, and without a divisor in common with it: strides of this meet every page once before they meet one again, and
+/// neighbours are far apart.
+fn far_stride(pool: usize) -> usize {
+    let coprime = |stride: &usize| {
+        let (mut a, mut b) = (pool, *stride);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a == 1
+    };
+    let golden = (pool as f64 * 0.618).round().max(1.0) as usize;
+    // The number after a pool's has no divisor in common with it, so one is found.
+    (golden..pool + 2).find(coprime).unwrap_or(1)
+}
+
 /// Asks whether to go on; the error is told by who began, who knows what was stopped.
 pub(super) fn beat(pulse: &mut Pulse<'_>) -> Result<(), BackendError> {
     match pulse() {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(BackendError::Cancelled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scattered_pages_are_all_different_and_no_neighbours() {
+        for pool in [1_usize, 2, 3, 7, 16, 33, 256, 1000] {
+            let stride = far_stride(pool);
+            let pages: Vec<usize> = (0..pool).map(|page| page * stride % pool).collect();
+            let mut sorted = pages.clone();
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..pool), "{pool}: {pages:?}");
+            let near = pages.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < pool / 4);
+            assert_eq!(near.count(), 0, "{pool}: {pages:?}");
+        }
     }
 }

@@ -56,7 +56,8 @@ pub(crate) fn number(value: f64) -> String {
 /// `12.3 %`, or a dash where it is not known.
 pub(crate) fn percent(share: Option<f64>) -> String {
     match share {
-        Some(share) if share.is_finite() => format!("{:.1} %", 100.0 * share),
+        // What rounds to nothing has no sign; adding zero takes it away.
+        Some(share) if share.is_finite() => format!("{:.1} %", (1000.0 * share).round() / 10.0 + 0.0),
         _ => "–".to_owned(),
     }
 }
@@ -82,5 +83,7 @@ mod tests {
         );
         assert_eq!((shown(1.23e-9), shown(f64::NAN)), ("1.23e-9".to_owned(), "–".to_owned()));
         assert_eq!((percent(Some(0.1234)), percent(None)), ("12.3 %".to_owned(), "–".to_owned()));
+        let near_nothing = [-1e-17, -0.0004, -0.0006].map(|share| percent(Some(share)));
+        assert_eq!(near_nothing, ["0.0 %", "0.0 %", "-0.1 %"]);
     }
 }

@@ -72,8 +72,16 @@ fn advice(error: &io::Error) -> String {
 
 /// The model's folder, unpacked if it is not there yet or not as it should be.
 pub fn folder() -> Result<PathBuf, BuiltinError> {
-    let cache = folders::cache_folder().ok_or(BuiltinError::NoFolder)?;
-    unpack_into(&cache.join("builtin"))
+    unpack_into(&home().ok_or(BuiltinError::NoFolder)?)
+}
+
+/// Whether a folder is one that [`folder`] unpacks, in this version of the program or another.
+pub fn is_inside(path: &Path) -> bool {
+    home().is_some_and(|home| path.starts_with(home))
+}
+
+fn home() -> Option<PathBuf> {
+    folders::cache_folder().map(|cache| cache.join("builtin"))
 }
 
 /// The same below another folder. Each version of the program has its own there, so that two of them can be in use at once.

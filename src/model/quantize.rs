@@ -7,7 +7,7 @@ use ingle_backends::ProgressFn;
 use ingle_backends::format::WeightFormat;
 use ingle_backends::plan::{Op, Plan};
 use ingle_models::WeightFormats;
-use ingle_models::checkpoint::{Export, ExportError, Exported, Role, Target};
+use ingle_models::checkpoint::{Export, ExportError, Exported, Rescaling, Role, Target};
 use thiserror::Error;
 
 use super::weights::check_exceptions;
@@ -31,16 +31,27 @@ impl Model {
         out: &Path,
         progress: &mut ProgressFn<'_>,
     ) -> Result<Exported, QuantizeError> {
+        self.quantize_rescaled(formats, &Rescaling::default(), out, progress)
+    }
+
+    /// The same, with channels scaled before their weights are quantised.
+    pub fn quantize_rescaled(
+        &self,
+        formats: &WeightFormats,
+        rescaling: &Rescaling,
+        out: &Path,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Exported, QuantizeError> {
         let plan = self.unfused(formats)?;
         check_exceptions(&plan, &formats.exceptions)?;
         // What no format changes, such as a router of experts, stays as it is stored.
         let fixed = self.unfused(&WeightFormats::uniform(WeightFormat::F16))?;
-        let mut targets = BTreeMap::new();
+        let (scaled, mut targets) = (rescaling.matrices(), BTreeMap::new());
         for (index, (matrix, other)) in plan.matrices.iter().zip(&fixed.matrices).enumerate() {
-            if other.format != WeightFormat::F16 {
-                continue;
-            }
             for part in &matrix.parts {
+                if other.format != WeightFormat::F16 && !scaled.contains(part.tensor.as_str()) {
+                    continue;
+                }
                 let role = role(&plan, index, &part.tensor);
                 let (tensor, cols, format) = (part.tensor.clone(), matrix.cols, matrix.format);
                 targets.entry(part.tensor.clone()).or_insert(Target { tensor, cols, format, role });
@@ -54,6 +65,7 @@ impl Model {
             folder,
             targets: &targets,
             vectors: &vectors,
+            rescaling,
             file_bytes: Export::FILE_BYTES,
         };
         Ok(export.write(out, progress)?)

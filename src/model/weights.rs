@@ -152,7 +152,7 @@ impl Model {
     }
 
     /// The model's plan as its family writes it.
-    pub(super) fn unfused(&self, formats: &WeightFormats) -> Result<Plan, LoadError> {
+    pub(crate) fn unfused(&self, formats: &WeightFormats) -> Result<Plan, LoadError> {
         plan_of(self.architecture.as_ref(), formats, None).map_err(|source| self.plan_error(source))
     }
 

@@ -17,8 +17,8 @@ use inglenook::models::{Architecture, WeightFormats};
 
 pub(crate) const PAGE_TOKENS: usize = 4;
 
-pub(crate) fn plan() -> Arc<Plan> {
-    let llama = Llama::from(Dimensions {
+pub(crate) fn architecture() -> Llama {
+    Llama::from(Dimensions {
         hidden: 64,
         layers: 2,
         heads: 4,
@@ -31,8 +31,11 @@ pub(crate) fn plan() -> Arc<Plan> {
         epsilon: 1e-5,
         rope: RopeSpec::new(16, 10_000.0).into(),
         tied: false,
-    });
-    let plan = llama.plan(&WeightFormats::uniform(WeightFormat::F32).into()).unwrap();
+    })
+}
+
+pub(crate) fn plan() -> Arc<Plan> {
+    let plan = architecture().plan(&WeightFormats::uniform(WeightFormat::F32).into()).unwrap();
     Arc::new(plan.fused(FusionSet::all()).unwrap())
 }
 

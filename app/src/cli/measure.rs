@@ -117,8 +117,11 @@ pub(crate) struct QualityArguments {
     /// Also int8 with groups of 32, 64 and 128 weights.
     #[arg(long)]
     pub(crate) groups: bool,
+    /// Also these folders of the same model, such as `ingle quantize` writes, as they are stored; with commas between.
+    #[arg(long, value_name = "FOLDERS", value_delimiter = ',')]
+    pub(crate) beside: Vec<PathBuf>,
     /// The text, in UTF-8; `-` is standard input. A base file brings its own.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["normal", "base"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["codebooks", "base"])]
     pub(crate) text: Option<PathBuf>,
     /// Tokens of a window, its beginning token included; by default what the model was made for, 512 at most.
     #[arg(long, value_name = "TOKENS")]
@@ -138,9 +141,9 @@ pub(crate) struct QualityArguments {
     /// Keeps the base's logits in this file: 4 bytes for each token of the vocabulary and of the text.
     #[arg(long, value_name = "FILE", conflicts_with = "base")]
     pub(crate) save_base: Option<PathBuf>,
-    /// Instead shows what quantising does to weights that are normally distributed.
-    #[arg(long, conflicts_with_all = ["model", "text", "base", "save_base", "groups"])]
-    pub(crate) normal: bool,
+    /// Instead shows how near the levels of each format come to weights: normally distributed ones, and the model's own.
+    #[arg(long, conflicts_with_all = ["text", "base", "save_base", "groups", "beside"])]
+    pub(crate) codebooks: bool,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }

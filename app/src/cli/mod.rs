@@ -1,5 +1,6 @@
 //! The command line.
 
+mod experiment;
 mod load;
 mod measure;
 mod talk;
@@ -10,13 +11,15 @@ use clap::{Args, Parser, Subcommand};
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::model::WeightChoice;
 
+pub(crate) use experiment::{ExperimentArguments, Named};
 pub(crate) use load::{BUILTIN, LoadArguments, SamplingArguments, weight_choice};
 pub(crate) use measure::{
     CompareArguments, ContestantArguments, EstimateArguments, OutputArguments, ProfileArguments,
     QualityArguments,
 };
 pub(crate) use talk::{
-    ChatArguments, LogitsArguments, PerplexityArguments, QuantizeArguments, RunArguments, WhenFull,
+    CalibrationArguments, ChatArguments, LogitsArguments, PerplexityArguments, QuantizeArguments,
+    RunArguments, WhenFull,
 };
 
 const EXAMPLES: &str = "\
@@ -28,12 +31,14 @@ Examples:
   ingle run --model ~/models/Qwen3-0.6B \"Why is the sky blue?\"
   ingle run --model ~/models/Qwen3-0.6B --json < prompt.txt
   ingle quantize --model ~/models/Qwen3-0.6B --weights nf4 --out ~/models/Qwen3-0.6B-nf4
+  ingle quantize --model ~/models/Qwen3-0.6B --weights w8a8 --calibrate book.txt --out ~/models/Qwen3-0.6B-w8a8
   ingle bench --model ~/models/Qwen3-0.6B --weights int8 --profile
   ingle bench --shape llama-3.1-8b --weights nf4          how fast would it be here?
   ingle bench --shape smollm2-135m --parallel 8           eight replies at once
   ingle compare --model ~/models/Qwen3-0.6B --on cpu,wgpu --weights f16,int8
   ingle profile --shape llama-2-7b --weights int8 -b 1,8,64
   ingle quality --model ~/models/Qwen3-0.6B --text book.txt --weights int8,nf4
+  ingle experiment weight-only --shape llama-3.2-1b --plot gain.svg
   ingle estimate --shape llama-3.1-8b --weights nf4 --on rtx-4060,apple-m1,this
 
 Exit codes:
@@ -85,6 +90,12 @@ pub(crate) enum Command {
     Quality(Box<QualityArguments>),
     /// Tells by arithmetic what a model takes and how fast it can be on devices that need not be here.
     Estimate(Box<EstimateArguments>),
+    /// Sets what a design is expected to be worth beside what it is worth on this machine.
+    ///
+    /// Variants of a model (formats, fusion, pages) are loaded side by side and take turns, step by step. Expectations are those of the
+    /// cost model at the device's measured peaks; each is said, with its reason, and whether it held. `ingle experiment list` tells
+    /// what there is.
+    Experiment(Box<ExperimentArguments>),
     /// Measures how well a model knows a text.
     Perplexity(PerplexityArguments),
     /// Writes a model's logits at every position to a file.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use inglenook::backend::format::WeightFormat;
+use inglenook::calibrate::{Activations, Alpha};
 use inglenook::models::arch::FormatException;
 
 use super::load::{LoadArguments, SamplingArguments, exception};
@@ -100,7 +101,7 @@ pub(crate) struct QuantizeArguments {
     pub(crate) model: PathBuf,
     /// The format of the weights: f32, f16, bf16, int8 (also int8-g32, int8-g128), nf4, int4 (also int4-g32,
     /// int4-g64), w8a8 or w8a8-static:SCALE.
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", visible_alias = "format")]
     pub(crate) weights: WeightFormat,
     /// The format of the embedding and the head; by default that of the weights, but int8 where these are
     /// nf4, int4 or w8a8.
@@ -113,4 +114,29 @@ pub(crate) struct QuantizeArguments {
     /// The folder to write, which must not be there yet.
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) calibration: CalibrationArguments,
+}
+
+/// What w8a8 learns from a text.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Calibration (w8a8 only)")]
+pub(crate) struct CalibrationArguments {
+    /// A text, in UTF-8, like what the model will be used for: while it is read, it shows how large activations get. `-` is standard
+    /// input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibrate: Option<PathBuf>,
+    /// How much of the size of activations moves into the weights, from 0 to 1; `search` tries a few and takes the best, `off` leaves
+    /// the weights as they are.
+    #[arg(long, value_name = "SHARE", default_value = "0.5", requires = "calibrate")]
+    pub(crate) alpha: Alpha,
+    /// Where activations have their scale from: `token` finds one for each row, `static` takes that of the text for all.
+    #[arg(long, value_name = "HOW", default_value = "token", requires = "calibrate")]
+    pub(crate) activations: Activations,
+    /// Tokens of the text that are read.
+    #[arg(long, value_name = "COUNT", default_value_t = 8192, requires = "calibrate")]
+    pub(crate) calibrate_tokens: usize,
+    /// The device that reads it.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", requires = "calibrate")]
+    pub(crate) calibrate_on: String,
 }

@@ -44,6 +44,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> anyhow::Result<()> {
     let tables = comparison.tables();
     give(&arguments.output, &tables, || Ok(comparison.json()?), || comparison.markdown())?;
     if !arguments.output.json {
+        text::print(&text::printable(&comparison.power_notes().join("\n")))?;
         text::print(&texts(&comparison))?;
         if arguments.operators {
             let tables = comparison.operator_tables();

@@ -7,6 +7,7 @@ mod compare;
 pub(crate) mod device;
 mod devices;
 mod estimate;
+mod experiment;
 pub(crate) mod load;
 mod logits;
 mod measuring;
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Profile(arguments)) => profile::run(arguments),
         Some(Command::Quality(arguments)) => quality::run(arguments),
         Some(Command::Estimate(arguments)) => estimate::run(arguments),
+        Some(Command::Experiment(arguments)) => experiment::run(arguments),
         Some(Command::Perplexity(arguments)) => perplexity::run(arguments),
         Some(Command::Quantize(arguments)) => quantize::run(arguments),
         Some(Command::Devices(arguments)) => devices::run(arguments),

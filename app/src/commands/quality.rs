@@ -4,7 +4,9 @@ use anyhow::Context;
 use inglenook::backend::format::{CacheFormat, WeightFormat};
 use inglenook::find_device;
 use inglenook::measure::compare::Contestant;
-use inglenook::measure::quality::{Base, Entry, Passage, base_of, normal_table, on_normal_weights, quality};
+use inglenook::measure::quality::{
+    Base, Codebooks, Entry, Passage, Subject, base_of, on_normal_weights, on_weights_of, quality,
+};
 use inglenook::model::{Model, WeightChoice};
 use inglenook::score::Windows;
 
@@ -15,16 +17,24 @@ use crate::failure::usage;
 use crate::files;
 
 /// The window where nobody asks for one: long enough for most of what a model can know, short enough to be quick.
-const USUAL_WINDOW: usize = 512;
+pub(crate) const USUAL_WINDOW: usize = 512;
 
 pub(crate) fn run(arguments: &QualityArguments) -> anyhow::Result<()> {
-    if arguments.normal {
-        return normal(arguments);
+    if arguments.codebooks {
+        return codebooks(arguments);
     }
     let model = Model::open(&model_folder(&arguments.model)?)?;
+    let beside = arguments.beside.iter().map(|folder| Ok(Model::open_without_text(folder)?));
+    let beside = beside.collect::<anyhow::Result<Vec<_>>>()?;
     let mut contestants = arguments.contestants.contestants()?;
+    let usual = places(&contestants);
     if arguments.groups {
         contestants.extend(groups(&contestants)?);
+    }
+    let mut subjects: Vec<Subject<'_>> =
+        contestants.into_iter().map(|contestant| Subject::of(&model, contestant)).collect();
+    for model in &beside {
+        subjects.extend(usual.iter().map(|place| Subject::stored(model, place.clone())));
     }
     let mut base = match &arguments.base {
         Some(path) => Base::open(path)?,
@@ -34,7 +44,7 @@ pub(crate) fn run(arguments: &QualityArguments) -> anyhow::Result<()> {
         let (of, name) = (base.model(), model.name());
         return Err(usage(format!("the base is of {of}, and the model is {name}")));
     }
-    let watching = Watching::new(contestants.iter().map(Contestant::label).collect())?;
+    let watching = Watching::new(subjects.iter().map(|subject| subject.label.clone()).collect())?;
     let mut finished = |_: usize, entry: &Entry| {
         let told = match (&entry.quality, &entry.failure) {
             (Some(quality), _) => format!("perplexity {:.4}", quality.perplexity),
@@ -42,12 +52,23 @@ pub(crate) fn run(arguments: &QualityArguments) -> anyhow::Result<()> {
         };
         watching.say(&format!("{}: {told}", entry.label));
     };
-    let report =
-        quality(&model, &mut base, &contestants, &mut |status| watching.tell(status), &mut finished)?;
+    let report = quality(&mut base, &subjects, &mut |status| watching.tell(status), &mut finished)?;
     watching.finish();
     let json = || Ok(serde_json::to_string_pretty(&report)?);
     give(&arguments.output, &[report.table()], json, || report.markdown())?;
     unless_stopped(report.cancelled)
+}
+
+/// Every device with every format of the cache, once.
+fn places(contestants: &[Contestant]) -> Vec<Contestant> {
+    let mut places: Vec<Contestant> = vec![];
+    for one in contestants {
+        // Without their weights they are called the same.
+        if places.iter().all(|known| known.label_as("") != one.label_as("")) {
+            places.push(one.clone());
+        }
+    }
+    places
 }
 
 /// int8 with each size of groups, on every device that takes part.
@@ -92,12 +113,15 @@ fn compute_base(arguments: &QualityArguments, model: &Model) -> anyhow::Result<B
     Ok(base)
 }
 
-/// What quantising does to normally distributed weights.
-fn normal(arguments: &QualityArguments) -> anyhow::Result<()> {
+/// How near the levels of formats come to weights.
+fn codebooks(arguments: &QualityArguments) -> anyhow::Result<()> {
     let formats = ["nf4", "int4-g32", "int4-g64", "int4-g128", "int8-g32", "int8-g64", "int8-g128"];
     let formats = formats.iter().map(|format| Ok(format.parse()?)).collect::<anyhow::Result<Vec<_>>>()?;
-    let found = on_normal_weights(&formats)?;
-    let table = normal_table(&found);
+    let model = Model::open_without_text(&model_folder(&arguments.model)?)?;
+    let found = [on_normal_weights(&formats)?, on_weights_of(&model, &formats)?];
+    let tables = found.each_ref().map(Codebooks::table);
     let json = || Ok(serde_json::to_string_pretty(&found)?);
-    give(&arguments.output, std::slice::from_ref(&table), json, || table.markdown(2))
+    give(&arguments.output, &tables, json, || {
+        tables.iter().map(|table| table.markdown(2)).collect::<Vec<_>>().join("\n")
+    })
 }

@@ -9,8 +9,10 @@ use inglenook::model::builtin::{self, BuiltinError};
 
 use super::command::Command;
 use super::desk::Desk;
+use super::dialog::{Answer, Purpose};
 use super::job::Job;
 use super::page::Page;
+use super::picture::Canvas;
 use super::settings::{self, Settings};
 use super::state::State;
 use super::{theme, update, views};
@@ -25,6 +27,8 @@ pub(crate) struct App {
     pub(crate) built_in: Option<Job<BuiltIn>>,
     /// A dialog for files that is open.
     pub(crate) dialog: Option<Job<Picked>>,
+    /// What draws pictures; none where the window has no GPU device of its own.
+    pub(crate) canvas: Option<Canvas>,
     /// What was set when it was kept last.
     kept: Settings,
     commands: Vec<Command>,
@@ -33,20 +37,10 @@ pub(crate) struct App {
 /// Where the built-in model is, or why it cannot be used.
 pub(crate) type BuiltIn = Result<PathBuf, BuiltinError>;
 
-/// What was chosen in a dialog, if anything.
+/// What came of a dialog.
 pub(crate) struct Picked {
     pub(crate) purpose: Purpose,
-    pub(crate) path: Option<PathBuf>,
-}
-
-/// What a dialog is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Model,
-    Library,
-    Export(store::ExportFormat),
-    ExportComparison(store::ExportFormat),
-    Import,
+    pub(crate) answer: Answer,
 }
 
 /// What a window begins with.
@@ -72,6 +66,7 @@ impl App {
         let settings: Settings = opened.settings.get(settings::NAME).unwrap_or_default();
         let mut state = State::new(settings.clone(), opened.conversations, opened.presets);
         state.compare.kept = opened.comparisons;
+        state.access = Some(opened.access);
         for notice in &opened.notices {
             state.toasts.problem(notice.to_string());
         }
@@ -82,6 +77,7 @@ impl App {
             store: opened.store,
             built_in: None,
             dialog: None,
+            canvas: None,
             kept: settings,
             commands: vec![],
         };

@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Asks for a folder, and opens the model in it.
     ChooseModel,
     OpenModel(PathBuf),
+    /// Takes the path that was typed, where there is no dialog.
+    TakePath,
+    CancelPath,
     CloseModel,
     /// As `ingle devices` names it, or `auto`.
     UseDevice(String),
@@ -94,16 +97,43 @@ pub(crate) enum Command {
 }
 
 /// What the page that compares can be asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CompareCommand {
+    /// As the page is set: one after another, or side by side.
     Start,
     Stop,
     /// Keeps what is shown.
     Keep,
     /// Shows one that is kept.
     Open(i64),
+    /// Lets its name be typed.
+    Rename(i64),
+    /// Takes the name that was typed.
+    SetName(i64, String),
     Delete(i64),
-    Export(ExportFormat),
+    Export(ComparisonFormat),
+}
+
+/// In which form a comparison is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ComparisonFormat {
+    Json,
+    Markdown,
+    /// A picture of the whole report.
+    Png,
+}
+
+impl ComparisonFormat {
+    pub(crate) const ALL: [Self; 3] = [Self::Json, Self::Markdown, Self::Png];
+
+    /// How names of such files end.
+    pub(crate) const fn ending(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Markdown => "md",
+            Self::Png => "png",
+        }
+    }
 }
 
 /// How the size of everything changes.
@@ -248,6 +278,8 @@ impl Command {
             | Self::SavePreset(_)
             | Self::DeletePreset(_)
             | Self::OpenModel(_)
+            | Self::TakePath
+            | Self::CancelPath
             | Self::Load(_)
             | Self::UseFormats { .. }
             | Self::SetEnterSends(_)
@@ -356,7 +388,10 @@ impl Command {
     /// Takes the keys of commands that were pressed.
     pub(crate) fn pressed(ctx: &egui::Context, state: &State) -> Vec<Self> {
         let typing = ctx.text_edit_focused();
-        let popup = ctx.any_popup_open() || state.palette.is_some() || state.editing.is_some();
+        let popup = ctx.any_popup_open()
+            || state.palette.is_some()
+            || state.editing.is_some()
+            || state.asking.is_some();
         let mut pressed = vec![];
         let mut list = Self::listed();
         // Those with more keys first: Ctrl+Shift+P is not Ctrl+P.

@@ -7,18 +7,23 @@
 //!   nothing here waits for either.
 //! * [`theme`] has the colours and sizes, [`words`] all that is said, in each language; [`markdown`] shows what models write.
 //!
+//! * [`beside`] lets several engines write at once, for show; [`picture`] draws views without a window.
+//!
 //! `app/DESIGN.md` has the rules for words and looks, and says how to add a view, a command or a string.
 
 mod app;
+mod beside;
 mod checkup;
 mod command;
 mod desk;
+mod dialog;
 mod job;
 mod library;
 mod live;
 mod markdown;
 mod page;
 mod parts;
+mod picture;
 mod settings;
 mod state;
 #[cfg(test)]

@@ -8,13 +8,14 @@ use inglenook::backend::Unavailable;
 
 use super::checkup::Checkup;
 use super::desk::{DeviceCard, Facts, Loading};
+use super::dialog::{Fault, Purpose};
 use super::library::Library;
 use super::live::Live;
 use super::settings::Settings;
 use super::toast::Toasts;
 use super::views::{ChatView, CompareView, PaletteView, SamplingView, View};
 use crate::conversation::{Conversation, ConversationId, Head, Message, MessageId, Preset, Removed, Role};
-use crate::store::Hit;
+use crate::store::{Access, ComparisonEntry, Hit};
 
 /// The state of the window.
 pub(crate) struct State {
@@ -22,6 +23,8 @@ pub(crate) struct State {
     pub(crate) view: View,
     pub(crate) chats: Chats,
     pub(crate) presets: Vec<Preset>,
+    /// Where conversations are kept, once that is known.
+    pub(crate) access: Option<Access>,
     pub(crate) model: ModelState,
     /// Why a model could not be opened.
     pub(crate) trouble: Option<Trouble>,
@@ -37,6 +40,7 @@ pub(crate) struct State {
     pub(crate) renaming: Option<Renaming>,
     pub(crate) undo: Vec<Undo>,
     pub(crate) palette: Option<PaletteView>,
+    pub(crate) asking: Option<Asking>,
     pub(crate) toasts: Toasts,
     /// The field that is to get the keyboard in the next frame.
     pub(crate) focus: Option<Field>,
@@ -107,10 +111,22 @@ pub(crate) struct Renaming {
     pub(crate) title: String,
 }
 
+/// A path that is being typed, where the desktop has no dialog to choose one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asking {
+    pub(crate) purpose: Purpose,
+    pub(crate) typed: String,
+    pub(crate) fault: Option<Fault>,
+    /// The field is to get the keyboard.
+    pub(crate) fresh: bool,
+}
+
 /// Something that was deleted and can be brought back.
 pub(crate) enum Undo {
     Chat(Box<Head>),
     Messages(ConversationId, Removed),
+    /// A comparison that was kept, and its result.
+    Comparison(ComparisonEntry, Box<serde_json::Value>),
 }
 
 /// A field that takes the keyboard.
@@ -139,6 +155,7 @@ impl State {
                 hits: None,
             },
             presets,
+            access: None,
             model: ModelState::None,
             trouble: None,
             devices: vec![],
@@ -150,6 +167,7 @@ impl State {
             renaming: None,
             undo: vec![],
             palette: None,
+            asking: None,
             toasts: Toasts::default(),
             focus: Some(Field::Composer),
             chat_view: ChatView::default(),

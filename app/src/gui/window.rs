@@ -9,6 +9,7 @@ use eframe::{NativeOptions, wgpu};
 use egui::{IconData, ViewportBuilder, vec2};
 
 use super::app::{App, Start};
+use super::picture::Canvas;
 
 /// Whether there is a display that a window can be on.
 pub(crate) fn has_display() -> bool {
@@ -29,7 +30,8 @@ pub(crate) fn run(model: Option<PathBuf>) -> anyhow::Result<()> {
     }
     let start = Start { data: inglenook::folders::data_folder(), model, built_in: true };
     let create: eframe::AppCreator<'_> = Box::new(move |context| {
-        let app = App::new(&context.egui_ctx, start)?;
+        let mut app = App::new(&context.egui_ctx, start)?;
+        app.canvas = context.wgpu_render_state.as_ref().map(Canvas::of_window);
         Ok(Box::new(app))
     });
     eframe::run_native("Inglenook", options(), create)

@@ -27,9 +27,8 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -170,8 +169,13 @@ impl Store {
     pub(crate) fn save_comparison(&self, name: impl Into<String>, result: Value) -> ComparisonEntry {
         let entry =
             ComparisonEntry { id: ConversationId::fresh().0, name: name.into(), created: Moment::now() };
-        self.tell(Write::Comparison { entry: entry.clone(), result });
+        self.restore_comparison(entry.clone(), result);
         entry
+    }
+
+    /// Keeps one again that was deleted.
+    pub(crate) fn restore_comparison(&self, entry: ComparisonEntry, result: Value) {
+        self.tell(Write::Comparison { entry, result });
     }
 
     pub(crate) fn rename_comparison(&self, id: i64, name: impl Into<String>) {
@@ -196,9 +200,10 @@ impl Store {
         self.send(Job::Import(path));
     }
 
-    /// Waits until all is written. Says whether it is: on a full disk it cannot be.
-    pub(crate) fn flush(&self, patience: Duration) -> bool {
-        let (done, wait) = channel();
+    /// Waits until all is written, which dropping does otherwise. Says whether it is: on a full disk it cannot be.
+    #[cfg(test)]
+    pub(crate) fn flush(&self, patience: std::time::Duration) -> bool {
+        let (done, wait) = std::sync::mpsc::channel();
         self.send(Job::Flush(done));
         wait.recv_timeout(patience).unwrap_or(false)
     }

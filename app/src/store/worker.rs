@@ -34,6 +34,7 @@ pub(super) enum Job {
         path: PathBuf,
     },
     Import(PathBuf),
+    #[cfg(test)]
     Flush(Sender<bool>),
     /// Tests do to the database what disks and other programs do.
     #[cfg(test)]
@@ -148,6 +149,7 @@ impl Worker {
                     Err(error) => self.notice(Notice::NotImported { path, why: format!("{error:#}") }),
                 }
             }
+            #[cfg(test)]
             Job::Flush(done) => {
                 self.write_waiting();
                 // Whoever asked may have given up.

@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
-
 use super::Isa;
 use super::bandwidth::read_bandwidth;
 use super::load::load_weights;
 use super::machine::{self, Processor};
 use super::runner::CpuRunner;
 use super::scratch::{ScratchSizes, footprint};
+use super::threads::Threads;
 use super::values::refused;
 use crate::pages::usable_cache;
 use crate::plan::{Plan, check};
@@ -33,28 +32,27 @@ const BANDWIDTH_PASSES: usize = 5;
 #[derive(Debug, Default)]
 pub struct CpuBackend {
     threads: Option<usize>,
-    pool: Mutex<Option<Arc<ThreadPool>>>,
+    started: Mutex<Option<Arc<Threads>>>,
 }
 
 impl CpuBackend {
     /// A backend with a number of threads other than that of the cores.
     pub fn with_threads(threads: usize) -> Self {
-        Self { threads: Some(threads.max(1)), pool: Mutex::default() }
+        Self { threads: Some(threads.max(1)), started: Mutex::default() }
     }
 
     /// The threads, started when they are first needed.
-    fn pool(&self) -> Result<Arc<ThreadPool>, BackendError> {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = &*pool {
-            return Ok(Arc::clone(pool));
+    fn started(&self) -> Result<Arc<Threads>, BackendError> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(threads) = &*started {
+            return Ok(Arc::clone(threads));
         }
         let threads = self.threads.unwrap_or_else(|| Processor::detect().cores);
-        let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("ingle-cpu-{i}"));
-        let started = builder.build().map_err(|error| BackendError::Unsupported {
+        let new = Threads::start(threads).map_err(|error| BackendError::Unsupported {
             device: device_id().to_string(),
             what: format!("{threads} threads: {error}"),
         })?;
-        Ok(Arc::clone(pool.insert(Arc::new(started))))
+        Ok(Arc::clone(started.insert(Arc::new(new))))
     }
 }
 
@@ -137,8 +135,7 @@ impl Backend for CpuBackend {
         known(device)?;
         let available = machine::memory().available.unwrap_or(BANDWIDTH_BYTES);
         let bytes = BANDWIDTH_BYTES.min(available / 4) as usize;
-        let pool = self.pool()?;
-        let found = pool.install(|| read_bandwidth(Isa::detect(), bytes, BANDWIDTH_PASSES));
+        let found = self.started()?.pool().install(|| read_bandwidth(Isa::detect(), bytes, BANDWIDTH_PASSES));
         Ok(found.ok_or_else(|| refused(bytes))?.best)
     }
 
@@ -164,11 +161,10 @@ impl Backend for CpuBackend {
         check::check(&plan)?;
         let cache = usable_cache(&plan, &options.cache)?;
         let options = PrepareOptions { cache, ..options.clone() };
-        let pool = self.pool()?;
-        let threads = pool.current_num_threads();
-        check_memory(&plan, &options, (isa, threads), machine::memory().available)?;
+        let threads = self.started()?;
+        check_memory(&plan, &options, (isa, threads.count()), machine::memory().available)?;
         let weights = load_weights(&plan, weights, progress)?;
-        Ok(Box::new(CpuRunner::new(plan, weights, &options, isa, pool)?))
+        Ok(Box::new(CpuRunner::new(plan, weights, &options, isa, threads)?))
     }
 }
 

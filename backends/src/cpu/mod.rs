@@ -23,6 +23,7 @@ pub(crate) mod simd;
 mod step;
 #[cfg(test)]
 mod tests;
+mod threads;
 pub(crate) mod tickets;
 mod values;
 

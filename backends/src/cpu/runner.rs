@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use rayon::ThreadPool;
-
 use super::cache::LayerCache;
 use super::rope::Rotation;
 use super::scratch::{Scratch, ScratchSizes, footprint};
 use super::step::Step;
+use super::threads::Threads;
 use super::tickets::Tickets;
 use super::values::Values;
 use super::{Isa, LoadedWeights};
@@ -24,7 +23,7 @@ pub(super) struct CpuRunner {
     plan: Arc<Plan>,
     weights: LoadedWeights,
     isa: Isa,
-    pool: Arc<ThreadPool>,
+    threads: Arc<Threads>,
     values: Values,
     caches: Vec<LayerCache>,
     rotations: Vec<Rotation>,
@@ -43,13 +42,13 @@ impl CpuRunner {
         weights: LoadedWeights,
         options: &PrepareOptions,
         isa: Isa,
-        pool: Arc<ThreadPool>,
+        threads: Arc<Threads>,
     ) -> Result<Self, BackendError> {
-        let (cache, limits, threads) = (&options.cache, &options.limits, pool.current_num_threads());
-        let sizes = ScratchSizes::of(&plan, cache, limits, isa, threads);
-        sizes.reserve_on_threads(&pool)?;
+        let (cache, limits, count) = (&options.cache, &options.limits, threads.count());
+        let sizes = ScratchSizes::of(&plan, cache, limits, isa, count);
+        sizes.reserve_on_threads(threads.pool())?;
         Ok(Self {
-            memory: footprint(&plan, cache, limits, &sizes, threads),
+            memory: footprint(&plan, cache, limits, &sizes, count),
             values: Values::new(&plan, limits)?,
             caches: LayerCache::all_of(&plan, cache)?,
             rotations: Rotation::all_of(&plan, limits.rows)?,
@@ -61,7 +60,7 @@ impl CpuRunner {
             plan,
             weights,
             isa,
-            pool,
+            threads,
         })
     }
 }
@@ -89,7 +88,7 @@ impl Runner for CpuRunner {
         let profiling = self.profiling;
         let nodes = &self.plan.nodes;
         // One entry into the pool for the whole step: operators then share their work without waking it anew.
-        let output = self.pool.install(|| {
+        let output = self.threads.stay_awake(|| {
             step.begin();
             for node in nodes {
                 let start = profiling.then(Instant::now);

@@ -8,8 +8,8 @@ use super::kernels::Kernel;
 use super::tables::Tables;
 use super::values::{DeviceValues, Region};
 use super::weights::{DeviceMatrix, DeviceWeights};
+use crate::gpu::tables::StepCounts;
 use crate::plan::{CacheId, MatrixId, Operand, Plan, Shape, ValueId, VectorId};
-use crate::tables::StepCounts;
 use crate::{BackendError, PrepareOptions};
 
 /// Blocks of a launch in a step of this many rows; `None` where it has nothing to do, also because another one is meant for so many rows.

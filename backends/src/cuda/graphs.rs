@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::driver::{CudaError, Graph, Stream};
 use super::program::Program;
-use crate::tables::StepCounts;
+use crate::gpu::tables::StepCounts;
 
 /// Steps of more rows keep the device busy for longer than their launches take.
 const MOST_ROWS: u32 = 256;

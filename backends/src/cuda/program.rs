@@ -4,7 +4,7 @@ use super::build::{Grid, Planned};
 use super::driver::{CudaError, Event, Function, LaunchShape, Stream};
 use super::gpu::Gpu;
 use crate::BackendError;
-use crate::tables::StepCounts;
+use crate::gpu::tables::StepCounts;
 
 /// A launch with everything made.
 struct Ready {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::driver::{CudaError, Event, Pinned};
 use super::runner::Parts;
+use crate::gpu::taps::numbers;
 use crate::plan::{Element, ValueId};
-use crate::taps::numbers;
 use crate::{BackendError, Batch, BatchLayout, STEPS_UNDER_WAY, StepOutput, Tap};
 
 /// Memory that results are copied to, used again from step to step.

@@ -1,6 +1,5 @@
 //! The runner: copies a step's tables, launches it, and reads back what was asked for.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::cache::DeviceCache;
@@ -13,12 +12,11 @@ use super::tables::Tables;
 use super::timing::Timing;
 use super::values::DeviceValues;
 use super::weights::DeviceWeights;
+use crate::gpu::under_way::UnderWay;
 use crate::pages::check_copies;
 use crate::plan::{Footprint, Plan};
-use crate::tables::check_faults;
 use crate::{
-    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner, STEPS_UNDER_WAY,
-    StepOutput, Ticket, Tokens,
+    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner, StepOutput, Ticket,
 };
 
 /// All that a prepared plan consists of.
@@ -39,25 +37,17 @@ pub(super) struct CudaRunner {
     graphs: Graphs,
     timing: Timing,
     readback: Readback,
-    next: u64,
-    waiting: VecDeque<Waiting>,
-    /// For each sequence of the step submitted last, whether it draws a token.
-    draws: Vec<bool>,
-    /// What the step collected last drew.
-    drawn: Vec<Option<u32>>,
+    under_way: UnderWay<Submitted>,
     profile: Option<Profile>,
     /// Last, so that what lives in its context is let go of before it.
     parts: Parts,
 }
 
-/// A step that was submitted.
-struct Waiting {
-    number: u64,
+/// What is kept of a step until it is collected.
+struct Submitted {
     wanted: Wanted,
     /// Whether the times of its nodes were taken.
     timed: bool,
-    /// For each sequence, whether its token came from the step before: what a fault of its token means.
-    sampled: Vec<bool>,
 }
 
 impl CudaRunner {
@@ -69,10 +59,7 @@ impl CudaRunner {
             graphs: Graphs::default(),
             timing: Timing::default(),
             readback,
-            next: 0,
-            waiting: VecDeque::new(),
-            draws: vec![],
-            drawn: vec![],
+            under_way: UnderWay::default(),
             profile: None,
             parts,
         })
@@ -111,18 +98,9 @@ impl CudaRunner {
 impl Runner for CudaRunner {
     fn submit(&mut self, batch: &Batch) -> Result<Ticket, BackendError> {
         self.parts.gpu.open.check()?;
-        if self.waiting.len() >= STEPS_UNDER_WAY {
-            return Err(BackendError::TooFarAhead);
-        }
-        let options = &self.parts.options;
-        let layout = batch.check(&self.parts.plan, &options.limits, &options.cache, &self.draws)?;
+        let layout = self.under_way.check(batch, &self.parts.plan, &self.parts.options)?;
         let wanted = self.launch(batch, &layout)?;
-        let sampled = batch.sequences.iter().map(|s| matches!(s.tokens, Tokens::Sampled(_))).collect();
-        self.draws = batch.sequences.iter().map(|sequence| sequence.sample.is_some()).collect();
-        let number = self.next;
-        self.next += 1;
-        self.waiting.push_back(Waiting { number, wanted, timed: self.timing.on(), sampled });
-        Ok(Ticket::new(number))
+        Ok(self.under_way.submitted(batch, Submitted { wanted, timed: self.timing.on() }))
     }
 
     fn queues(&self) -> bool {
@@ -131,24 +109,14 @@ impl Runner for CudaRunner {
 
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {
         self.parts.gpu.open.check()?;
-        let is_next = self.waiting.front().is_some_and(|first| first.number == ticket.number());
-        let Some(step) = is_next.then(|| self.waiting.pop_front()).flatten() else {
-            return Err(BackendError::WrongTicket(ticket.number()));
-        };
+        let (step, sampled) = self.under_way.collect(&ticket)?;
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
         self.profile = if step.timed { Some(self.timing.take(&self.parts.gpu)?) } else { None };
         let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
-        let checked = check_faults(&faults, &step.sampled, &self.drawn, &output.tokens, vocabulary);
-        if let Err(error) = checked {
-            if self.waiting.is_empty() {
-                // The step counts as not done: what was drawn before it can be gone on from.
-                self.draws = self.drawn.iter().map(Option::is_some).collect();
-                let restored = self.parts.tables.restore_drawn(&self.parts.stream, &self.drawn);
-                restored.map_err(|error| self.refused(error))?;
-            }
-            return Err(error);
-        }
-        self.drawn.clone_from(&output.tokens);
+        let parts = &self.parts;
+        self.under_way.collected((&output, &faults, &sampled), vocabulary, |drawn| {
+            parts.tables.restore_drawn(&parts.stream, drawn).map_err(|error| parts.gpu.open.refused(error))
+        })?;
         Ok(output)
     }
 

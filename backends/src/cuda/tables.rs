@@ -9,8 +9,8 @@ use bytemuck::{Pod, Zeroable};
 
 use super::driver::{Buffer, Pinned, Stream};
 use super::gpu::Gpu;
+use crate::gpu::tables::{Pair, SampleRecord, StepCounts, StepTables, list_pairs, spans};
 use crate::plan::{Plan, RopeId};
-use crate::tables::{Pair, SampleRecord, StepCounts, StepTables, list_pairs, spans};
 use crate::{BackendError, Batch, BatchLayout, PrepareOptions, STEPS_UNDER_WAY};
 
 /// `Step` of `shaders/lib/step.cuh`.

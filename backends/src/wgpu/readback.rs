@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::runner::Parts;
 use super::tables::DeviceTable;
+use crate::gpu::taps::numbers;
 use crate::plan::{Element, ValueId};
-use crate::taps::numbers;
 use crate::{BackendError, Batch, BatchLayout, StepOutput, Tap};
 
 /// Buffers that the host reads, used again from step to step.

@@ -94,6 +94,18 @@ impl Program {
         }
     }
 
+    /// For each of so many nodes, whether a step with these counts launches anything for it: what a product of one row takes along is
+    /// not launched by itself.
+    pub(super) fn launched(&self, counts: &StepCounts, nodes: usize) -> Vec<bool> {
+        let mut launched = vec![false; nodes];
+        for launch in self.launches.iter().filter(|launch| (launch.groups)(counts).is_some()) {
+            if let Some(node) = launch.node.and_then(|node| launched.get_mut(node)) {
+                *node = true;
+            }
+        }
+        launched
+    }
+
     /// Records a step as a pass per node, between whose ends the device takes the time: queries 2n and 2n + 1 of `queries` are
     /// the beginning and the end of node n.
     pub(super) fn record_timed(

@@ -1,6 +1,5 @@
 //! The runner: writes a step's tables, records and submits it, and reads back what was asked for.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::cache::DeviceCache;
@@ -12,12 +11,11 @@ use super::tables::{DeviceTable, Tables};
 use super::timing::Timing;
 use super::values::{DeviceValues, STORAGE};
 use super::weights::DeviceWeights;
+use crate::gpu::under_way::UnderWay;
 use crate::pages::check_copies;
 use crate::plan::{Footprint, Plan};
-use crate::tables::check_faults;
 use crate::{
-    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner, STEPS_UNDER_WAY,
-    StepOutput, Ticket, Tokens,
+    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner, StepOutput, Ticket,
 };
 
 /// All that a prepared plan consists of.
@@ -38,25 +36,17 @@ pub(super) struct WgpuRunner {
     timing: Timing,
     pace: Pace,
     readback: Readback,
-    next: u64,
-    waiting: VecDeque<Waiting>,
-    /// For each sequence of the step submitted last, whether it draws a token.
-    draws: Vec<bool>,
-    /// What the step collected last drew.
-    drawn: Vec<Option<u32>>,
+    under_way: UnderWay<Submitted>,
     profile: Option<Profile>,
     /// A buffer that a page passes through when it is copied, where there are pages.
     page: Option<wgpu::Buffer>,
 }
 
-/// A step that was submitted.
-struct Waiting {
-    number: u64,
+/// What is kept of a step until it is collected.
+struct Submitted {
     wanted: Wanted,
-    /// Whether the times of its nodes were taken.
-    timed: bool,
-    /// For each sequence, whether its token came from the step before: what a fault of its token means.
-    sampled: Vec<bool>,
+    /// Where the times of its nodes were taken, which of them launched something.
+    timed: Option<Vec<bool>>,
 }
 
 impl WgpuRunner {
@@ -67,18 +57,7 @@ impl WgpuRunner {
         let largest = parts.caches.iter().flat_map(DeviceCache::pools).map(|(_, bytes)| bytes).max();
         let page = |bytes: u64| parts.gpu.open.buffer("a page on its way", bytes, STORAGE);
         let page = largest.map(page).transpose()?;
-        Ok(Self {
-            parts,
-            timing,
-            pace,
-            readback,
-            next: 0,
-            waiting: VecDeque::new(),
-            draws: vec![],
-            drawn: vec![],
-            profile: None,
-            page,
-        })
+        Ok(Self { parts, timing, pace, readback, under_way: UnderWay::default(), profile: None, page })
     }
 
     /// Writes the rows that the caller supplied; that they are there and complete was checked.
@@ -89,15 +68,22 @@ impl WgpuRunner {
         }
     }
 
-    /// Records and submits a checked step.
-    fn launch(&mut self, batch: &Batch, layout: &BatchLayout) -> Result<Wanted, BackendError> {
+    /// Records and submits a checked step; where it is timed, tells which nodes launched something.
+    fn launch(
+        &mut self,
+        batch: &Batch,
+        layout: &BatchLayout,
+    ) -> Result<(Wanted, Option<Vec<bool>>), BackendError> {
         let Parts { gpu, tables, .. } = &mut self.parts;
         let open = Arc::clone(&gpu.open);
         let counts = tables.write(&open.queue, batch, layout)?;
         self.write_inputs(batch);
         let encoder = || open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let mut last = encoder();
+        let mut timed = None;
         if self.timing.on() {
+            let nodes = self.parts.plan.nodes.len();
+            timed = Some(self.parts.program.launched(&counts, nodes));
             self.parts.program.record_timed(&mut last, &counts, self.timing.queries());
             self.timing.resolve(&mut last);
         } else {
@@ -110,31 +96,23 @@ impl WgpuRunner {
             }
             self.parts.program.record(&mut last, &counts, (from, self.parts.plan.nodes.len()));
         }
-        if self.waiting.is_empty() {
+        if self.under_way.is_empty() {
             self.pace.start(&counts);
         } else {
             self.pace.forget();
         }
-        self.readback.record(&self.parts, last, batch, layout)
+        let wanted = self.readback.record(&self.parts, last, batch, layout)?;
+        Ok((wanted, timed))
     }
 }
 
 impl Runner for WgpuRunner {
     fn submit(&mut self, batch: &Batch) -> Result<Ticket, BackendError> {
         self.parts.gpu.open.check()?;
-        if self.waiting.len() >= STEPS_UNDER_WAY {
-            return Err(BackendError::TooFarAhead);
-        }
-        let options = &self.parts.options;
-        let layout = batch.check(&self.parts.plan, &options.limits, &options.cache, &self.draws)?;
+        let layout = self.under_way.check(batch, &self.parts.plan, &self.parts.options)?;
         let open = Arc::clone(&self.parts.gpu.open);
-        let wanted = open.scoped("a step", 0, || self.launch(batch, &layout))??;
-        let sampled = batch.sequences.iter().map(|s| matches!(s.tokens, Tokens::Sampled(_))).collect();
-        self.draws = batch.sequences.iter().map(|sequence| sequence.sample.is_some()).collect();
-        let number = self.next;
-        self.next += 1;
-        self.waiting.push_back(Waiting { number, wanted, timed: self.timing.on(), sampled });
-        Ok(Ticket::new(number))
+        let (wanted, timed) = open.scoped("a step", 0, || self.launch(batch, &layout))??;
+        Ok(self.under_way.submitted(batch, Submitted { wanted, timed }))
     }
 
     fn queues(&self) -> bool {
@@ -143,24 +121,19 @@ impl Runner for WgpuRunner {
 
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {
         self.parts.gpu.open.check()?;
-        let is_next = self.waiting.front().is_some_and(|first| first.number == ticket.number());
-        let Some(step) = is_next.then(|| self.waiting.pop_front()).flatten() else {
-            return Err(BackendError::WrongTicket(ticket.number()));
-        };
+        let (step, sampled) = self.under_way.collect(&ticket)?;
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
         self.pace.finish();
-        self.profile = if step.timed { self.timing.take(&self.parts.gpu)? } else { None };
+        self.profile = match step.timed {
+            Some(launched) => self.timing.take(&self.parts.gpu, &launched)?,
+            None => None,
+        };
         let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
-        let checked = check_faults(&faults, &step.sampled, &self.drawn, &output.tokens, vocabulary);
-        if let Err(error) = checked {
-            if self.waiting.is_empty() {
-                // The step counts as not done: what was drawn before it can be gone on from.
-                self.draws = self.drawn.iter().map(Option::is_some).collect();
-                self.parts.tables.restore_drawn(&self.parts.gpu.open.queue, &self.drawn);
-            }
-            return Err(error);
-        }
-        self.drawn.clone_from(&output.tokens);
+        let parts = &self.parts;
+        self.under_way.collected((&output, &faults, &sampled), vocabulary, |drawn| {
+            parts.tables.restore_drawn(&parts.gpu.open.queue, drawn);
+            Ok(())
+        })?;
         Ok(output)
     }
 

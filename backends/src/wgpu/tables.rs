@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 
 use super::gpu::Gpu;
 use super::values::Region;
+pub(crate) use crate::gpu::tables::StepCounts;
+use crate::gpu::tables::{SampleRecord, StepTables, list_pairs, spans};
 use crate::plan::{Plan, RopeId};
-pub(crate) use crate::tables::StepCounts;
-use crate::tables::{SampleRecord, StepTables, list_pairs, spans};
 use crate::{BackendError, Batch, BatchLayout, PrepareOptions};
 
 /// A table that the host writes. All are arrays of u32 unless the text says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Table {
-    /// For each row its token, or [`DRAWN`](crate::tables::DRAWN) plus the sequence of the step before that drew it.
+    /// For each row its token, or [`DRAWN`](crate::gpu::tables::DRAWN) plus the sequence of the step before that drew it.
     RowToken,
     /// For each row its position in its sequence.
     RowPosition,
@@ -56,8 +56,8 @@ pub(crate) enum DeviceTable {
     Tokens,
     /// For each sequence the token that was drawn for it last.
     Drawn,
-    /// For each sequence 0, or what went wrong in this step: [`NOT_FINITE`](crate::tables::NOT_FINITE),
-    /// [`NOT_IN_VOCABULARY`](crate::tables::NOT_IN_VOCABULARY).
+    /// For each sequence 0, or what went wrong in this step: [`NOT_FINITE`](crate::gpu::tables::NOT_FINITE),
+    /// [`NOT_IN_VOCABULARY`](crate::gpu::tables::NOT_IN_VOCABULARY).
     Faults,
 }
 

@@ -46,8 +46,9 @@ impl Timing {
         encoder.copy_buffer_to_buffer(&sets.resolved, 0, &sets.read, 0, sets.read.size());
     }
 
-    /// Reads the times of a step that is done.
-    pub(super) fn take(&self, gpu: &Gpu) -> Result<Option<Profile>, BackendError> {
+    /// Reads the times of a step that is done, of which these nodes launched something. The others took no time of their own: their
+    /// queries hold nothing, or what an earlier step left there.
+    pub(super) fn take(&self, gpu: &Gpu, launched: &[bool]) -> Result<Option<Profile>, BackendError> {
         let Some(sets) = &self.sets else { return Ok(None) };
         let open = &gpu.open;
         let failed = |message: String| open.refused(message);
@@ -58,9 +59,10 @@ impl Timing {
         sets.read.unmap();
         let ticks = ticks.map_err(|error| failed(error.to_string()))?;
         let period = f64::from(open.queue.get_timestamp_period()) * 1e-9;
-        // A node without launches in this step has no times of its own, or old ones.
-        let seconds = ticks.as_chunks::<2>().0.iter().take(self.nodes);
-        let seconds = seconds.map(|[begin, end]| end.saturating_sub(*begin) as f64 * period).collect();
+        let time = |([begin, end], launched): (&[u64; 2], &bool)| {
+            if *launched { end.saturating_sub(*begin) as f64 * period } else { 0.0 }
+        };
+        let seconds = ticks.as_chunks::<2>().0.iter().take(self.nodes).zip(launched).map(time).collect();
         Ok(Some(Profile { seconds }))
     }
 }

@@ -33,6 +33,7 @@ mod index;
 mod mapping;
 mod names;
 mod quantized;
+mod rescaled;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use export::{Export, ExportError, Exported, Form, Role, Target};
 pub use header::{Header, TensorInfo};
 pub use index::ShardIndex;
 pub use quantized::Quantization;
+pub use rescaled::{Rescaled, Rescaling};
 
 /// The weights of a model folder.
 pub struct Checkpoint {

@@ -2,7 +2,7 @@
 
 use super::types::{Comparison, Entry, Measured, Outcome, VERSION};
 use crate::measure::table::{Table, number, percent};
-use crate::measure::{MeasureError, Series, operators};
+use crate::measure::{MeasureError, operators};
 
 impl Comparison {
     /// What is shown of it at a glance: speed and memory, and agreement.
@@ -21,20 +21,22 @@ impl Comparison {
             "GB/s",
             "of bandwidth",
             "memory, MB",
+            "W",
+            "J/token",
         ];
         let mut table = Table::new("Speed", &header);
         for entry in &self.entries {
             let row = |measured: &Measured| {
-                let thousand =
-                    |series: &Series| Series { samples: series.samples.iter().map(|s| s * 1e3).collect() };
                 vec![
-                    with_spread(&thousand(&measured.first_token_seconds)),
-                    with_spread(&measured.prefill),
-                    with_spread(&measured.decode),
+                    measured.first_token_seconds.times(1e3).with_spread(),
+                    measured.prefill.with_spread(),
+                    measured.decode.with_spread(),
                     number(measured.bytes_per_token / 1e6),
                     number(measured.bytes_per_second() / 1e9),
                     percent(Some(measured.share_of_bandwidth())),
                     number(measured.memory.total() as f64 / 1e6),
+                    number(measured.power.watts().unwrap_or(f64::NAN)),
+                    number(measured.power.joules_per_token().unwrap_or(f64::NAN)),
                 ]
             };
             table.push(line(entry, header.len(), row));
@@ -79,6 +81,20 @@ impl Comparison {
         table
     }
 
+    /// Whose power each contestant's is, or why it is not known; those of whom the same is to be said share a line.
+    pub fn power_notes(&self) -> Vec<String> {
+        let mut notes: Vec<(String, Vec<&str>)> = vec![];
+        for entry in &self.entries {
+            let Some(measured) = entry.measured() else { continue };
+            let about = measured.power.about();
+            match notes.iter_mut().find(|(known, _)| *known == about) {
+                Some((_, labels)) => labels.push(&entry.label),
+                None => notes.push((about, vec![&entry.label])),
+            }
+        }
+        notes.into_iter().map(|(about, labels)| format!("{}: {about}", labels.join("; "))).collect()
+    }
+
     /// Where the time of each contestant's decode step goes.
     pub fn operator_tables(&self) -> Vec<Table> {
         let of = |entry: &Entry| {
@@ -106,6 +122,9 @@ impl Comparison {
         for table in self.tables() {
             out += &table.markdown(2);
             out.push('\n');
+        }
+        for note in self.power_notes() {
+            out += &format!("{note}.\n\n");
         }
         out += "## What they wrote\n\n";
         for entry in &self.entries {
@@ -155,11 +174,6 @@ impl Measured {
         let place = self.first_difference.unwrap_or(self.pieces.len()).min(self.pieces.len());
         (self.pieces[..place].concat(), self.pieces[place..].concat())
     }
-}
-
-/// The median, and the spread beside it.
-fn with_spread(series: &Series) -> String {
-    format!("{} ± {}", number(series.median()), number(series.spread() / 2.0))
 }
 
 /// A contestant's row: what was measured, or why nothing was.

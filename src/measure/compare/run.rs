@@ -14,6 +14,7 @@ use crate::Device;
 use crate::chat::{Conversation, Overflow};
 use crate::measure::operators::{Grouping, OperatorTime, operators};
 use crate::measure::peaks::Peaks;
+use crate::measure::power::{Power, PowerMeter, Spent};
 use crate::measure::watch::Watcher;
 use crate::measure::{Machine, MeasureError, Sequences, Series, Stage, Watch, Workload};
 use crate::model::{LoadOptions, LoadedModel, Model, ModelText, WeightChoice};
@@ -37,11 +38,15 @@ impl Contestant {
 
     /// What it is called: its device and whatever is not as usual.
     pub fn label(&self) -> String {
-        let weights = match self.weights {
-            WeightChoice::Auto => "auto".to_owned(),
-            WeightChoice::Stored => "stored".to_owned(),
-            WeightChoice::Format(format) => format.to_string(),
-        };
+        match self.weights {
+            WeightChoice::Auto => self.label_as("auto"),
+            WeightChoice::Stored => self.label_as("stored"),
+            WeightChoice::Format(format) => self.label_as(&format.to_string()),
+        }
+    }
+
+    /// The same with another name for its weights.
+    pub fn label_as(&self, weights: &str) -> String {
         let mut label = format!("{} {weights}", self.device.info.id);
         if self.cache != CacheFormat::F16 {
             label += &format!(", {} cache", self.cache);
@@ -224,7 +229,8 @@ impl Race<'_> {
         entry: &mut Entry,
         watcher: &mut Watcher<'_, '_>,
     ) -> Result<Measured, MeasureError> {
-        let device = &contestant.device;
+        // Those before it have let go of what they held.
+        let device = &contestant.device.now()?;
         let mut loaded = watcher
             .loading(|progress| self.model.prepare(device, &self.load_options(contestant), progress))?;
         let formats = loaded.formats();
@@ -234,7 +240,7 @@ impl Race<'_> {
 
         watcher.stage(Stage::Peaks, 1)?;
         let peaks = self.peaks(device, &entry.tier, format)?;
-        let times = self.times(&mut loaded, watcher)?;
+        let times = self.times(&mut loaded, &PowerMeter::of(device), watcher)?;
         let [decode_operators, prefill_operators] = self.profiles(&mut loaded, &peaks, watcher)?;
         let peaks = peaks.at_least(device.backend.measure_bandwidth(&device.info.id)?);
 
@@ -261,6 +267,7 @@ impl Race<'_> {
             agreement,
             decode_operators,
             prefill_operators,
+            power: times.power,
         })
     }
 
@@ -294,9 +301,15 @@ impl Race<'_> {
     }
 
     /// The run that warms up and those that count.
-    fn times(&self, loaded: &mut LoadedModel, watcher: &mut Watcher<'_, '_>) -> Result<Times, MeasureError> {
+    fn times(
+        &self,
+        loaded: &mut LoadedModel,
+        meter: &PowerMeter,
+        watcher: &mut Watcher<'_, '_>,
+    ) -> Result<Times, MeasureError> {
         let Options { tokens, generate, repeats, chunk, .. } = self.options;
         let mut times = Times { repeatable: true, ..Times::default() };
+        let mut spent = Spent::default();
         let steps = tokens.len().div_ceil(*chunk) + generate - 1;
         for run in 0..=*repeats {
             watcher.stage(if run == 0 { Stage::WarmingUp } else { Stage::Run(run) }, steps)?;
@@ -305,10 +318,12 @@ impl Race<'_> {
             let start = Instant::now();
             sequences.read(runner, tokens.len(), *chunk, &mut || watcher.advance(1))?;
             let read = start.elapsed().as_secs_f64();
+            let energy = meter.start();
             let start = Instant::now();
             // The first token was drawn from the prompt.
             sequences.write_many(runner, generate - 1, &mut || watcher.advance(1))?;
             let written = start.elapsed().as_secs_f64();
+            let energy = energy.stop();
             if run == 0 {
                 times.written = sequences.written().to_vec();
                 continue;
@@ -317,7 +332,9 @@ impl Race<'_> {
             times.first_token.samples.push(read);
             times.prefill.samples.push(tokens.len() as f64 / read);
             times.decode.samples.push((generate - 1) as f64 / written);
+            spent.add(energy);
         }
+        times.power = spent.power(repeats * (generate - 1));
         Ok(times)
     }
 
@@ -338,7 +355,6 @@ impl Race<'_> {
         let runner = loaded.runner.as_mut();
         sequences.read(runner, prompt, *chunk, &mut || watcher.advance(1))?;
         sequences.write_many(runner, before - 1, &mut || watcher.advance(1))?;
-        // Decode before prefill: a device may keep the times of operators that a step of one row leaves out.
         runner.set_profiling(true);
         sequences.write(runner)?;
         let decode = runner.profile();
@@ -407,4 +423,5 @@ struct Times {
     decode: Series,
     written: Vec<u32>,
     repeatable: bool,
+    power: Power,
 }

@@ -4,6 +4,7 @@ use super::types::VERSION;
 use super::*;
 use crate::find_device;
 use crate::measure::peaks::Peaks;
+use crate::measure::power::{Power, Scope};
 use crate::measure::{Machine, Series};
 use crate::model::WeightChoice;
 use ingle_backends::format::{CacheFormat, WeightFormat};
@@ -80,6 +81,7 @@ fn comparison() -> Comparison {
         agreement: summary(vec![token(-1.0, -1.5, 0.125, true)]),
         decode_operators: vec![],
         prefill_operators: vec![],
+        power: Power::Known { scope: Scope::Processor, watts: 15.0, joules_per_token: 1.25 },
     };
     let entry = |label: &str, outcome| Entry {
         label: label.to_owned(),
@@ -127,7 +129,7 @@ fn tables_and_markdown_say_what_was_measured() {
     let speed = comparison.speed_table();
     assert_eq!(
         speed.rows[0],
-        ["a", "200 ± 75.0", "50.0 ± 30.0", "12.0 ± 2.00", "1000", "12.0", "75.0 %", "1000"]
+        ["a", "200 ± 75.0", "50.0 ± 30.0", "12.0 ± 2.00", "1000", "12.0", "75.0 %", "1000", "15.0", "1.25"]
     );
     assert_eq!(speed.rows[1][..2], ["b", "failed: no room"]);
     assert_eq!(speed.rows[2][..2], ["c", "not run"]);
@@ -137,4 +139,18 @@ fn tables_and_markdown_say_what_was_measured() {
     let text = comparison.markdown();
     assert!(text.contains("> one⟦≠⟧ two three") && text.contains("> Say\n> three words"), "{text}");
     assert!(text.contains("It was stopped"), "{text}");
+    assert!(text.contains("a: power of the processor while it wrote."), "{text}");
+}
+
+#[test]
+fn comparisons_from_before_power_was_looked_at_are_read() {
+    let comparison = comparison();
+    let mut older = serde_json::to_value(&comparison).unwrap();
+    let measured = older.pointer_mut("/entries/0/outcome/done").unwrap().as_object_mut().unwrap();
+    assert!(measured.remove("power").is_some());
+    let read = Comparison::from_json(&older.to_string()).unwrap();
+    let power = &read.entries[0].measured().unwrap().power;
+    assert_eq!(*power, Power::default());
+    assert_eq!(read.speed_table().rows[0][8..], ["–", "–"]);
+    assert!(read.power_notes()[0].contains("power is not known"), "{:?}", read.power_notes());
 }

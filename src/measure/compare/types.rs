@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::operators::OperatorTime;
 use crate::measure::peaks::Peaks;
+use crate::measure::power::Power;
 use crate::measure::{Machine, Series};
 
 /// The form of a kept comparison; another one cannot be read as this.
@@ -131,6 +132,9 @@ pub struct Measured {
     /// Where the time of a decode step goes, and of one of the prompt; empty where the device has no clock for kernels.
     pub decode_operators: Vec<OperatorTime>,
     pub prefill_operators: Vec<OperatorTime>,
+    /// What it took to write; comparisons that were kept before this was looked at have none.
+    #[serde(default)]
+    pub power: Power,
 }
 
 impl Measured {

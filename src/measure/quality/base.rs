@@ -30,7 +30,7 @@ impl Passage {
         self.windows.of(&self.tokens).map(|window| window.len().saturating_sub(untold)).sum()
     }
 
-    pub(super) fn check(&self) -> Result<(), MeasureError> {
+    pub(crate) fn check(&self) -> Result<(), MeasureError> {
         if self.windows.len < 2 {
             return Err(MeasureError::Settings("a window has two tokens at least".to_owned()));
         }

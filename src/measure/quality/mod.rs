@@ -5,7 +5,7 @@
 //! day. Divergences and probabilities are computed in f64.
 
 mod base;
-mod normal;
+mod codebooks;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +15,13 @@ use ingle_backends::plan::{BatchLimits, FusionSet};
 use serde::{Deserialize, Serialize};
 
 pub use base::{Base, Passage};
-pub use normal::{NormalError, normal_table, on_normal_weights};
+pub use codebooks::{Codebooks, QuantizingError, on_normal_weights, on_weights_of};
 
 use super::compare::Contestant;
 use super::table::{number, percent};
 use super::watch::Watcher;
 use super::{Distribution, Machine, MeasureError, Stage, Table, Watch};
-use crate::model::{LoadOptions, LoadedModel, Model};
+use crate::model::{LoadOptions, LoadedModel, Model, WeightChoice};
 use crate::score::{Score, rows_per_step, told_by};
 
 /// Rows of a step at most.
@@ -73,6 +73,29 @@ pub struct Quality {
     pub cache_bytes_per_token: u64,
 }
 
+/// Weights in a folder, on a device and in formats: what is set beside a base.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// The base's own model, or the same one with its weights in another form.
+    pub model: &'a Model,
+    pub contestant: Contestant,
+    /// What it is called.
+    pub label: String,
+}
+
+impl<'a> Subject<'a> {
+    /// The base's own model.
+    pub fn of(model: &'a Model, contestant: Contestant) -> Self {
+        Self { model, label: contestant.label(), contestant }
+    }
+
+    /// Weights in a folder of their own, as they are stored there; they are called by its name.
+    pub fn stored(model: &'a Model, contestant: Contestant) -> Self {
+        let contestant = Contestant { weights: WeightChoice::Stored, embedding: None, ..contestant };
+        Self { model, label: contestant.label_as(&model.name()), contestant }
+    }
+}
+
 /// Reads a passage with a contestant and keeps all logits as a base, in a file of this name or in one that goes with the base.
 pub fn base_of(
     model: &Model,
@@ -90,18 +113,17 @@ pub fn base_of(
     writer.finish()
 }
 
-/// Sets contestants beside a base. One that fails is told of, and does not end it.
+/// Sets subjects beside a base. One that fails is told of, and does not end it.
 pub fn quality(
-    model: &Model,
     base: &mut Base,
-    contestants: &[Contestant],
+    subjects: &[Subject<'_>],
     watch: &mut Watch<'_>,
     finished: &mut dyn FnMut(usize, &Entry),
 ) -> Result<Report, MeasureError> {
-    let mut watcher = Watcher::new(watch, contestants.len());
+    let mut watcher = Watcher::new(watch, subjects.len());
     let mut report = Report {
         machine: Machine::here(),
-        model: model.name(),
+        model: base.model().to_owned(),
         base: base.label().to_owned(),
         base_perplexity: f64::NAN,
         tokens: base.passage().scored(),
@@ -110,16 +132,16 @@ pub fn quality(
         cancelled: false,
     };
     report.base_perplexity = base.perplexity()?;
-    for (place, contestant) in contestants.iter().enumerate() {
+    for (place, subject) in subjects.iter().enumerate() {
         watcher.subject(place);
         let mut entry = Entry {
-            label: contestant.label(),
-            device_name: contestant.device.info.name.clone(),
+            label: subject.label.clone(),
+            device_name: subject.contestant.device.info.name.clone(),
             tier: String::new(),
             quality: None,
             failure: None,
         };
-        match of(model, base, contestant, &mut entry, &mut watcher) {
+        match of(subject, base, &mut entry, &mut watcher) {
             Ok(quality) => entry.quality = Some(quality),
             Err(MeasureError::Cancelled) => {
                 report.cancelled = true;
@@ -183,14 +205,13 @@ fn read(
 }
 
 fn of(
-    model: &Model,
+    subject: &Subject<'_>,
     base: &mut Base,
-    contestant: &Contestant,
     entry: &mut Entry,
     watcher: &mut Watcher<'_, '_>,
 ) -> Result<Quality, MeasureError> {
     let passage = base.passage().clone();
-    let mut loaded = load(model, contestant, &passage, watcher)?;
+    let mut loaded = load(subject.model, &subject.contestant, &passage, watcher)?;
     entry.tier.clone_from(&loaded.kernels.tier);
     if width(&loaded)? != base.vocabulary() {
         let fault = format!(

@@ -2,8 +2,14 @@
 
 use std::fs;
 
+use ingle_backends::format::WeightFormat;
+use ingle_backends::no_progress;
+use ingle_models::WeightFormats;
+
 use super::base::Writer;
 use super::*;
+use crate::find_device;
+use crate::measure::unwatched;
 use crate::score::Windows;
 
 fn of(probabilities: &[f64]) -> Distribution {
@@ -95,4 +101,31 @@ fn without_a_beginning_token_the_first_of_each_window_is_not_told() {
     assert_eq!(passage.scored(), 7);
     assert!(Passage { tokens: vec![0], ..passage.clone() }.check().is_err());
     assert!(Passage { windows: Windows { begin: None, len: 1 }, ..passage }.check().is_err());
+}
+
+#[test]
+fn a_folder_beside_is_as_good_as_the_same_format_made_while_loading() {
+    let tiny = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/guide/tiny");
+    let model = Model::open_without_text(&tiny).unwrap();
+    let passage = Passage { tokens: (3..99).collect(), windows: Windows { begin: Some(0), len: 40 } };
+    let place = tempfile::tempdir().unwrap();
+    let int8: WeightFormat = "int8-g32".parse().unwrap();
+    model.quantize(&WeightFormats::usual(int8), &place.path().join("small"), &mut no_progress).unwrap();
+    let small = Model::open_without_text(&place.path().join("small")).unwrap();
+    let on_cpu = |weights| Contestant::new(find_device("cpu").unwrap(), weights);
+    let stored = on_cpu(WeightChoice::Stored);
+    let mut base = base_of(&model, &stored, &passage, None, &mut unwatched).unwrap();
+    let subjects = [
+        Subject::of(&model, on_cpu(WeightChoice::Format(int8))),
+        Subject::stored(&small, stored.clone()),
+        Subject::of(&model, stored),
+    ];
+    let report = quality(&mut base, &subjects, &mut unwatched, &mut |_, _| {}).unwrap();
+    let labels: Vec<&str> = report.entries.iter().map(|entry| entry.label.as_str()).collect();
+    assert_eq!(labels, ["cpu:0 int8-g32", "cpu:0 small", "cpu:0 stored"]);
+    let [made, beside, itself] =
+        [0, 1, 2].map(|place| Quality { seconds: 0.0, ..report.entries[place].quality.clone().unwrap() });
+    assert_eq!(made, beside);
+    assert!(made.mean_divergence > 0.0 && itself.mean_divergence == 0.0 && itself.same_top > 0.999_999);
+    assert_eq!(made.tokens, 96);
 }

@@ -30,8 +30,13 @@ pub(crate) enum News {
     },
     /// There is no model any more: as asked, or since another wish came before it was loaded.
     Closed,
-    /// Something that the user should know.
+    /// Something that the user should know, in the words of whoever found it out.
     Told(String),
+    /// A device failed for good, for this reason; what it wrote goes on on the CPU.
+    GivenUp {
+        device: String,
+        reason: String,
+    },
     /// Something that happened to a reply.
     Reply {
         conversation: ConversationId,

@@ -298,8 +298,7 @@ impl Worker {
             let order = OpenOrder { device: "cpu".to_owned(), ..opened.facts.order.clone() };
             self.troubles.retain(|(name, _)| *name != here);
             self.troubles.push((here.clone(), reason.clone()));
-            self.mailbox
-                .post(News::Told(format!("{here} is given up: {reason}. The reply goes on on the CPU.")));
+            self.mailbox.post(News::GivenUp { device: here, reason: reason.clone() });
             let wish = self.shared.wish.load(Ordering::Relaxed);
             self.let_go();
             if let Err(error) = self.load(&order, wish) {

@@ -2,10 +2,12 @@
 
 mod button;
 mod card;
+mod field;
 mod icon;
 mod meter;
 
 pub(crate) use button::{IconButton, choice, primary, quiet};
 pub(crate) use card::{card, page, section};
+pub(crate) use field::name_field;
 pub(crate) use icon::Icon;
 pub(crate) use meter::Meter;

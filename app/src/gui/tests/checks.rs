@@ -1,15 +1,9 @@
 //! The page of devices: what is known of each, and checking their kernels anew.
 
-use egui_kittest::kittest::Queryable;
-
 use super::Window;
 use crate::gui::command::Command;
 use crate::gui::library::LibraryCommand;
 use crate::gui::views::View;
-
-fn has_text(window: &Window, part: &str) -> bool {
-    window.harness.query_all_by_label_contains(part).next().is_some()
-}
 
 #[test]
 fn devices_tell_what_they_are_and_are_checked_again() {
@@ -22,8 +16,8 @@ fn devices_tell_what_they_are_and_are_checked_again() {
     let cpu = window.state().devices.iter().find(|card| card.device.info.id.backend == "cpu").unwrap();
     let (id, name) = (cpu.device.info.id.to_string(), cpu.device.info.name.clone());
     window.frames(2);
-    assert!(has_text(&window, &name) && has_text(&window, "In use: kernels of tier"));
-    assert!(has_text(&window, "checks passed") && has_text(&window, "INGLE_WGPU_TIER"));
+    assert!(window.has_text(&name) && window.has_text("In use: kernels of tier"));
+    assert!(window.has_text("checks passed") && window.has_text("INGLE_WGPU_TIER"));
     window.click(&format!("Check {name} again"));
     window.wait("it is checked", |state| state.checkup.as_ref().is_some_and(|checkup| checkup.end.is_some()));
     let checkup = window.state().checkup.as_ref().unwrap();
@@ -32,7 +26,7 @@ fn devices_tell_what_they_are_and_are_checked_again() {
     assert!(checked.cases > 10 && checked.notes.is_empty(), "{checked:?}");
     assert!(checked.tiers.len() >= 4, "{:?}", checked.tiers);
     window.frames(2);
-    assert!(has_text(&window, "cases agree with exact arithmetic"));
+    assert!(window.has_text("cases agree with exact arithmetic"));
     // Once more without forgetting would find all of it known.
     window.wait("verdicts are back", |state| {
         state.devices.iter().any(|card| card.verdicts.iter().any(|verdict| verdict.passed.len() > 3))

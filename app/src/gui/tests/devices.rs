@@ -1,52 +1,46 @@
 //! Devices: switching in the middle of a reply.
 
-use inglenook::devices;
-
-use super::Window;
+use super::{Window, gpu};
 use crate::gui::command::Command;
 
-/// A GPU, if only in software. Where tests must have one, none is a failure.
-fn gpu() -> Option<String> {
-    let found = devices().into_iter().find(|device| device.info.id.backend == "wgpu");
-    let expected = std::env::var("INGLE_EXPECT_DEVICES").is_ok_and(|list| list.contains("wgpu/"));
-    assert!(found.is_some() || !expected, "there is no device of wgpu");
-    Some(found?.info.id.to_string())
-}
-
-#[test]
-fn a_reply_goes_on_on_another_device() {
-    let Some(gpu) = gpu() else {
-        eprintln!("not run: there is no device of wgpu");
-        return;
-    };
-    let mut window = Window::ready();
-    window.say("hello");
-    window.wait_for_text(60);
-    window.command(Command::UseDevice(gpu.clone()));
+/// Uses another device, and waits until the reply has grown there; says how it began.
+fn move_to(window: &mut Window, device: &str) -> String {
+    window.command(Command::UseDevice(device.to_owned()));
     window.wait("it is loaded there", |state| {
-        state.model.facts().is_some_and(|facts| facts.device.id.to_string() == gpu)
+        state.model.facts().is_some_and(|facts| facts.device.id.to_string().starts_with(device))
     });
-    let (reply, before) = {
-        let reply = window.state().last_reply().unwrap();
-        (reply.id, reply.text.clone())
-    };
+    let before = window.state().last_reply().unwrap().text.clone();
     window.wait("it goes on", |state| {
         state.last_reply().is_some_and(|reply| reply.text.len() > before.len() + 20)
     });
+    before
+}
+
+#[test]
+fn a_reply_goes_on_on_another_device_and_comes_back() {
+    let Some(gpu) = gpu() else { return };
+    let mut window = Window::ready();
+    window.say("hello");
+    window.wait_for_text(60);
+    let reply = window.state().last_reply().unwrap().id;
+    let on_cpu = move_to(&mut window, &gpu.id.to_string());
+    let on_gpu = move_to(&mut window, "cpu");
+    assert!(on_cpu.len() >= 60 && on_gpu.starts_with(&on_cpu));
     window.stop();
     let after = window.state().last_reply().cloned().unwrap();
     assert_eq!(after.id, reply);
-    assert!(after.text.starts_with(&before));
+    assert!(after.text.starts_with(&on_gpu));
     let statistics = after.statistics.unwrap();
-    assert_eq!(statistics.device, gpu);
-    assert!(statistics.tokens > 0);
-    // And back, between replies: the conversation is what it was.
-    window.command(Command::UseDevice("cpu".to_owned()));
-    window.wait("it is back", |state| {
-        state.model.facts().is_some_and(|facts| facts.device.id.backend == "cpu")
-    });
+    assert_eq!(statistics.device, "cpu:0");
+    // All of it is counted, wherever it was written, and what is kept is what is shown.
+    assert!(statistics.tokens > 20 && statistics.prompt_tokens > 0, "{statistics:?}");
     window.exchange("once more");
     assert_eq!(window.shown().len(), 4);
+    let (id, shown) = (window.state().chats.current.id(), window.shown());
+    let mut window = window.again();
+    window.command(Command::OpenChat(id));
+    window.wait("it is open", |state| state.chats.current.id() == id);
+    assert_eq!(window.shown(), shown);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod server;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -62,14 +62,10 @@ fn outlook(window: &mut Window, folder: &Path) -> Outlook {
     window.state().library.outlook(&subject).unwrap().clone().unwrap()
 }
 
-fn has_text(window: &Window, part: &str) -> bool {
-    window.harness.query_all_by_label_contains(part).next().is_some()
-}
-
 #[test]
 fn a_folder_that_is_typed_is_found_reckoned_with_and_loaded() {
     let (mut window, _cache) = nowhere();
-    assert!(has_text(&window, "Comes with the program"));
+    assert!(window.has_text("Comes with the program"));
     let folder = model();
     add(&mut window, folder.path().to_str().unwrap());
     let real = folder.path().canonicalize().unwrap();
@@ -86,7 +82,7 @@ fn a_folder_that_is_typed_is_found_reckoned_with_and_loaded() {
     let cell = stored.cells.iter().find(|cell| cell.device.backend == "cpu").unwrap();
     assert!(matches!(cell.fit, Fit::Fits { .. }) && cell.rate.is_some());
     window.frames(2);
-    assert!(has_text(&window, "tokens/s") && has_text(&window, "to spare"));
+    assert!(window.has_text("tokens/s") && window.has_text("to spare"));
     // The one that was added is looked at. Int8 takes less cache, and what was reckoned follows.
     let before = stored.footprint.cache;
     window.harness.state_mut().state.library.cache = CacheFormat::Int8;
@@ -108,7 +104,7 @@ fn a_folder_that_is_typed_is_found_reckoned_with_and_loaded() {
     // The folder is remembered, too, until it is taken away.
     window.command(Command::Show(View::Models));
     window.frames(2);
-    assert!(has_text(&window, "Open"));
+    assert!(window.has_text("Open"));
     let known = window.state().settings.folders[0].display().to_string();
     window.click(&format!("Do not look into {known} any more"));
     window.wait("it is gone", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 1));
@@ -118,7 +114,7 @@ fn a_folder_that_is_typed_is_found_reckoned_with_and_loaded() {
 fn what_is_wrong_is_said_where_it_is() {
     let (mut window, _cache) = nowhere();
     add(&mut window, "/no/such/folder");
-    assert!(has_text(&window, "There is no folder “/no/such/folder”"));
+    assert!(window.has_text("There is no folder “/no/such/folder”"));
     window.harness.state_mut().state.library.typed.clear();
     // A model that is damaged, one of a family that nobody knows, and a folder that goes away.
     let folder = tempfile::tempdir().unwrap();
@@ -140,8 +136,8 @@ fn what_is_wrong_is_said_where_it_is() {
         state.library.models.as_ref().is_some_and(|models| models.len() == 3)
     });
     window.frames(2);
-    assert!(has_text(&window, "Incomplete or damaged") && has_text(&window, "Cannot be run here"));
-    assert!(has_text(&window, "unheard-of"));
+    assert!(window.has_text("Incomplete or damaged") && window.has_text("Cannot be run here"));
+    assert!(window.has_text("unheard-of"));
     assert!(window.harness.query_by_label("Load damaged").is_none());
     fs::remove_dir_all(folder.path()).unwrap();
     window.command(Command::Library(LibraryCommand::Look));
@@ -149,7 +145,7 @@ fn what_is_wrong_is_said_where_it_is() {
     window.frames(2);
     let name = folder.path().file_name().unwrap().to_str().unwrap();
     assert!(window.state().library.faults[0].contains(name));
-    assert!(has_text(&window, name));
+    assert!(window.has_text(name));
 }
 
 #[test]
@@ -203,7 +199,7 @@ fn a_model_is_looked_at_downloaded_in_pieces_and_loaded() {
     assert!(window.state().library.outlook(&subject).unwrap().is_ok());
     assert!(!cache.path().join("hub").exists(), "nothing was downloaded yet");
     window.frames(2);
-    assert!(has_text(&window, "to download") && has_text(&window, "to spare"));
+    assert!(window.has_text("to download") && window.has_text("to spare"));
     window.click("Download owner/model");
     // Each attempt brings a third of what is left, and starts the count of attempts anew; the user stops it in between.
     window.wait("it is on its way", |_| drops.load(Ordering::Relaxed) > 1);
@@ -234,6 +230,36 @@ fn a_model_is_looked_at_downloaded_in_pieces_and_loaded() {
 }
 
 #[test]
+fn a_download_whose_checksum_is_wrong_becomes_no_model() {
+    let served = files();
+    let server = Server::start(move |ask| {
+        let mut reply = served.answer(ask);
+        // As long as it should be, and not what it should be.
+        if ask.is_for("model.safetensors") {
+            reply.body.iter_mut().rev().take(100).for_each(|byte| *byte ^= 0x55);
+        }
+        reply
+    });
+    let (mut window, cache) = library(&server.address);
+    window.command(Command::Library(LibraryCommand::Download("owner/model".to_owned())));
+    window.wait("it has failed", |state| {
+        matches!(state.library.download.as_ref().and_then(|d| d.end.as_ref()), Some(End::Failed(_)))
+    });
+    let Some(End::Failed(why)) = window.state().library.download.as_ref().unwrap().end.clone() else {
+        panic!()
+    };
+    assert!(why.contains("model.safetensors") && why.contains("checksum"), "{why}");
+    window.frames(2);
+    assert!(window.has_text("owner/model was not downloaded") && window.has_text("Go on"));
+    window.command(Command::Library(LibraryCommand::Look));
+    window.wait("it was looked for", |state| !state.library.is_looking());
+    let models = window.state().library.models.clone().unwrap();
+    assert!(models.iter().all(|model| model.state != ModelState::Supported || model.name == builtin::NAME));
+    let snapshot = cache.path().join("hub/models--owner--model/snapshots").join(server::COMMIT);
+    assert!(!snapshot.join("model.safetensors").exists(), "nothing is handed out");
+}
+
+#[test]
 fn a_model_that_no_hub_has_is_said_to_be_missing() {
     let server = Server::start(|_| Reply::new(404).with("X-Error-Code", "RepoNotFound"));
     let (mut window, _cache) = library(&server.address);
@@ -242,38 +268,21 @@ fn a_model_that_no_hub_has_is_said_to_be_missing() {
         state.library.offer.as_ref().is_some_and(|asked| asked.answer.is_some())
     });
     window.frames(2);
-    assert!(has_text(&window, "there is no model owner/missing"));
+    assert!(window.has_text("there is no model owner/missing"));
     // A download of it ends the same way.
     window.command(Command::Library(LibraryCommand::Download("owner/missing".to_owned())));
     window.wait("it has failed", |state| {
         matches!(state.library.download.as_ref().and_then(|d| d.end.as_ref()), Some(End::Failed(_)))
     });
     window.frames(2);
-    assert!(has_text(&window, "owner/missing was not downloaded"));
-}
-
-/// A file or a folder, as a desktop hands it over.
-#[derive(Debug)]
-struct Dropped(PathBuf);
-
-impl egui::DroppedFile for Dropped {
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>, String> {
-        std::fs::read(&self.0).map_err(|error| error.to_string())
-    }
+    assert!(window.has_text("owner/missing was not downloaded"));
 }
 
 #[test]
 fn a_folder_that_is_dropped_is_looked_at_before_it_is_loaded() {
     let (mut window, _cache) = nowhere();
     let folder = model();
-    let dropped = Dropped(folder.path().to_owned());
-    window.harness.input_mut().dropped_files.push(std::sync::Arc::new(dropped));
-    window.frames(1);
-    window.harness.input_mut().dropped_files.clear();
+    window.drop_path(folder.path());
     window.wait("it is found", |state| state.library.models.as_ref().is_some_and(|models| models.len() == 2));
     assert!(window.state().model.is_none());
     assert_eq!(window.state().library.chosen, Some(folder.path().canonicalize().unwrap()));
@@ -284,8 +293,8 @@ fn chinese_words_fill_the_page_too() {
     let (mut window, _cache) = nowhere();
     window.command(Command::SetLanguage(crate::gui::words::Language::Chinese));
     window.frames(2);
-    assert!(has_text(&window, "程序自带"));
+    assert!(window.has_text("程序自带"));
     window.command(Command::Show(View::Devices));
     window.frames(2);
-    assert!(has_text(&window, "本机可运行模型的设备"));
+    assert!(window.has_text("本机可运行模型的设备"));
 }

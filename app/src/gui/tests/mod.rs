@@ -4,19 +4,26 @@
 
 mod chat;
 mod checks;
+mod compare;
 mod devices;
+mod evening;
 mod library;
 mod list;
 mod looks;
+mod losses;
 mod speed;
+mod troubles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use inglenook::backend::DeviceId;
+use inglenook::devices;
 use tempfile::TempDir;
 
 use super::app::{App, Start};
@@ -29,6 +36,37 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 const TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ message.content }} </s>\
                         {% endfor %}{% if add_generation_prompt %}assistant {% endif %}";
+
+/// A GPU, if only in software, for one test at a time: some of them lose it. Where tests must have one, none is a failure.
+pub(super) struct Gpu {
+    pub(super) id: DeviceId,
+    _turn: MutexGuard<'static, ()>,
+}
+
+pub(super) fn gpu() -> Option<Gpu> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let found = devices().into_iter().find(|device| device.info.id.backend == "wgpu");
+    let expected = std::env::var("INGLE_EXPECT_DEVICES").is_ok_and(|list| list.contains("wgpu/"));
+    assert!(found.is_some() || !expected, "there is no device of wgpu");
+    if found.is_none() {
+        eprintln!("not run: there is no device of wgpu");
+    }
+    Some(Gpu { id: found?.info.id, _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) })
+}
+
+/// A file or a folder, as a desktop hands it over.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}
 
 /// A window with its folders.
 pub(super) struct Window {
@@ -59,7 +97,26 @@ pub(super) fn model() -> TempDir {
 impl Window {
     /// A window with an empty database and without a model.
     pub(super) fn empty() -> Self {
-        Self::with(tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), None)
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    /// A window without a model whose conversations are kept in this folder.
+    pub(super) fn at(data: TempDir) -> Self {
+        Self::with(data, tempfile::tempdir().unwrap(), false)
+    }
+
+    /// Another window on the folder of this one.
+    pub(super) fn beside(&self) -> Self {
+        let start = Start { data: Some(self.data.path().to_owned()), model: None, built_in: false };
+        Self::start(start, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
+    }
+
+    /// The first start: the model that comes with the program opens by itself.
+    pub(super) fn first() -> Self {
+        let (data, model) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut window = Self::with(data, model, true);
+        window.wait("the model is open", |state| state.model.facts().is_some());
+        window
     }
 
     /// A window in which the tiny model is open on the CPU, with room for long replies.
@@ -70,8 +127,12 @@ impl Window {
         window
     }
 
-    fn with(data: TempDir, model: TempDir, open: Option<PathBuf>) -> Self {
-        let start = Start { data: Some(data.path().to_owned()), model: open, built_in: false };
+    fn with(data: TempDir, model: TempDir, built_in: bool) -> Self {
+        let start = Start { data: Some(data.path().to_owned()), model: None, built_in };
+        Self::start(start, data, model)
+    }
+
+    fn start(start: Start, data: TempDir, model: TempDir) -> Self {
         let harness = Harness::builder()
             .with_size([1180.0, 780.0])
             .allow_missing_glyphs()
@@ -94,7 +155,7 @@ impl Window {
     pub(super) fn again(self) -> Self {
         let Self { harness, data, model } = self;
         drop(harness);
-        Self::with(data, model, None)
+        Self::with(data, model, false)
     }
 
     pub(super) fn state(&self) -> &State {
@@ -170,6 +231,44 @@ impl Window {
     pub(super) fn stop(&mut self) {
         self.click("Stop");
         self.wait("the reply has ended", |state| state.chats.current.writing().is_none());
+    }
+
+    /// Waits until nothing is written any more.
+    pub(super) fn wait_for_end(&mut self) -> Message {
+        self.wait("the reply has ended", |state| state.chats.current.writing().is_none());
+        self.state().last_reply().cloned().unwrap()
+    }
+
+    /// Drops a file or a folder on the window.
+    pub(super) fn drop_path(&mut self, path: &Path) {
+        self.harness.input_mut().dropped_files.push(Arc::new(Dropped(path.to_owned())));
+        self.frames(1);
+        self.harness.input_mut().dropped_files.clear();
+    }
+
+    /// Whether some text is in sight.
+    pub(super) fn has_text(&self, part: &str) -> bool {
+        self.harness.query_all_by_label_contains(part).next().is_some()
+    }
+
+    /// What the short messages at the edge say.
+    pub(super) fn told(&mut self) -> Vec<String> {
+        let toasts = &mut self.harness.state_mut().state.toasts;
+        toasts.shown().0.iter().map(|toast| toast.words.clone()).collect()
+    }
+
+    /// Draws frames until a short message says something.
+    pub(super) fn wait_until_told(&mut self, part: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let told = self.told();
+            if let Some(words) = told.iter().find(|words| words.contains(part)) {
+                return words.clone();
+            }
+            assert!(start.elapsed() < PATIENCE, "nobody says “{part}”: {told:?}");
+            std::thread::sleep(Duration::from_millis(3));
+            self.harness.step();
+        }
     }
 
     /// Says something, and stops the reply when there is some of it.

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::app::{App, Picked, Purpose};
+use super::super::app::{App, Picked};
 use super::super::command::{Command, CompareCommand};
+use super::super::dialog::{Answer, Purpose, ask, check, with_home};
 use super::super::job::Job;
+use super::super::state::{Asking, State};
 use super::super::views::View;
 use super::apply as carry_out;
 use crate::store::ExportFormat;
@@ -15,6 +17,11 @@ pub(super) fn apply(app: &mut App, command: &Command, ctx: &egui::Context) {
         Command::ChooseLibraryFolder => Purpose::Library,
         Command::Export(format) => Purpose::Export(*format),
         Command::Compare(CompareCommand::Export(format)) => Purpose::ExportComparison(*format),
+        Command::TakePath => return take_typed(app, ctx),
+        Command::CancelPath => {
+            app.state.asking = None;
+            return;
+        }
         _ => Purpose::Import,
     };
     if app.dialog.is_some() {
@@ -29,23 +36,36 @@ pub(super) fn apply(app: &mut App, command: &Command, ctx: &egui::Context) {
         Purpose::Import => {
             Box::pin(dialog.set_title(t.import()).add_filter("JSON, Markdown", &["json", "md"]).pick_file())
         }
-        Purpose::Export(format) | Purpose::ExportComparison(format) => {
-            let ending = if format == ExportFormat::Json { "json" } else { "md" };
-            let title = match (purpose, &app.state.compare.shown) {
-                (Purpose::ExportComparison(_), Some(comparison)) => &comparison.model,
-                _ => &app.state.chats.current.head().title,
-            };
-            let name = file_name(title, ending);
+        Purpose::Export(_) => {
+            let name = suggested(&app.state, purpose);
             Box::pin(dialog.set_title(t.export()).set_file_name(name).save_file())
+        }
+        Purpose::ExportComparison(_) => {
+            if app.state.compare.shown.is_none() {
+                return;
+            }
+            let name = suggested(&app.state, purpose);
+            Box::pin(dialog.set_title(t.compare_export_title()).set_file_name(name).save_file())
         }
     };
     let started = Job::start(ctx, "dialog", move |reporter| {
-        let path = pollster::block_on(wait).map(|file| file.path().to_owned());
-        reporter.tell(Picked { purpose, path });
+        let answer = ask(wait);
+        reporter.tell(Picked { purpose, answer });
     });
     match started {
         Ok(job) => app.dialog = Some(job),
         Err(error) => app.state.toasts.problem(error.to_string()),
+    }
+}
+
+/// The name that a file is offered under.
+fn suggested(state: &State, purpose: Purpose) -> String {
+    match (purpose, &state.compare.shown) {
+        (Purpose::ExportComparison(format), Some(comparison)) => {
+            file_name(&comparison.model, format.ending())
+        }
+        (Purpose::Export(ExportFormat::Json), _) => file_name(&state.chats.current.head().title, "json"),
+        _ => file_name(&state.chats.current.head().title, "md"),
     }
 }
 
@@ -65,12 +85,44 @@ pub(in super::super) fn take_picked(app: &mut App, ctx: &egui::Context) {
         return;
     }
     app.dialog = None;
-    let Some(Picked { purpose, path: Some(path) }) = picked else { return };
+    let Some(Picked { purpose, answer }) = picked else { return };
+    match answer {
+        Answer::Path(path) => take(app, purpose, path, ctx),
+        Answer::Nothing => {}
+        Answer::NoDialog => app.state.asking = Some(asking(&app.state, purpose)),
+    }
+}
+
+/// The field for a path. What is exported goes to the home folder if nothing else is typed.
+fn asking(state: &State, purpose: Purpose) -> Asking {
+    let typed = match purpose {
+        Purpose::Export(_) | Purpose::ExportComparison(_) => format!("~/{}", suggested(state, purpose)),
+        Purpose::Model | Purpose::Library | Purpose::Import => String::new(),
+    };
+    Asking { purpose, typed, fault: None, fresh: true }
+}
+
+/// Takes the path that was typed, if it can be.
+fn take_typed(app: &mut App, ctx: &egui::Context) {
+    let Some(asking) = &mut app.state.asking else { return };
+    let path = with_home(asking.typed.trim());
+    match check(asking.purpose, &path) {
+        Ok(()) => {
+            let purpose = asking.purpose;
+            app.state.asking = None;
+            take(app, purpose, path, ctx);
+        }
+        Err(fault) => (asking.fault, asking.fresh) = (Some(fault), true),
+    }
+}
+
+/// Does with a path what it was asked for.
+fn take(app: &mut App, purpose: Purpose, path: PathBuf, ctx: &egui::Context) {
     match purpose {
         Purpose::Model => super::model::apply(app, Command::OpenModel(path)),
         Purpose::Library => super::library::add_folder(&mut app.state, &path, ctx),
         Purpose::Import => app.store.import(path),
-        Purpose::ExportComparison(format) => super::compare::export(app, format, &path),
+        Purpose::ExportComparison(format) => super::compare::export(app, format, path, ctx),
         Purpose::Export(format) => {
             app.store.export(vec![app.state.chats.current.id()], format, path);
         }

@@ -1,9 +1,10 @@
 //! The library of models, and checks of devices.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::super::app::App;
 use super::super::checkup::Checkup;
+use super::super::dialog::with_home;
 use super::super::library::{End, Held, LibraryCommand, Terms, is_usual, speed_name};
 use super::super::state::{ModelState, State};
 use super::super::views::View;
@@ -69,14 +70,6 @@ fn add(state: &mut State, typed: &str, ctx: &egui::Context) {
         state.library.ask(ctx, typed);
     } else {
         state.library.typed_fault = Some(t.not_a_model_name(typed));
-    }
-}
-
-/// A path in which `~` stands for the home folder, as it does where people usually type paths.
-fn with_home(typed: &str) -> PathBuf {
-    match (typed.strip_prefix("~/"), std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(typed),
     }
 }
 
@@ -167,18 +160,5 @@ pub(in super::super) fn take_library(app: &mut App, ctx: &egui::Context) {
             context: state.library.context,
         };
         state.library.reckon(ctx, terms);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_home_folder_can_be_written_short() {
-        let home = std::env::home_dir().unwrap();
-        assert_eq!(with_home("~/models"), home.join("models"));
-        assert_eq!(with_home("/models"), PathBuf::from("/models"));
-        assert_eq!(with_home("owner/model"), PathBuf::from("owner/model"));
     }
 }

@@ -184,6 +184,7 @@ fn undo(app: &mut App) {
                 app.state.toasts.problem(t.cannot_undo());
             }
         }
+        Some(Undo::Comparison(entry, result)) => super::compare::bring_back(app, entry, *result),
         None => {}
     }
 }

@@ -10,6 +10,8 @@ mod news;
 
 use std::path::PathBuf;
 
+#[cfg(test)]
+pub(super) use compare::export as export_comparison;
 pub(super) use compare::take_reports;
 pub(super) use files::{take_dropped, take_picked};
 pub(super) use library::take_library;
@@ -70,6 +72,8 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
         | Command::ChooseLibraryFolder
         | Command::Export(_)
         | Command::Import
+        | Command::TakePath
+        | Command::CancelPath
         | Command::Compare(CompareCommand::Export(_)) => files::apply(app, &command, ctx),
         Command::Compare(command) => compare::apply(app, command, ctx),
         Command::Search => {

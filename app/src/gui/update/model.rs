@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use inglenook::model::builtin;
+
 use super::super::app::App;
 use super::super::command::Command;
 use super::super::desk::Loading;
@@ -14,9 +16,18 @@ const MODEL_VARIABLE: &str = "INGLE_MODEL";
 /// Opens the model that was asked for, or that was open the last time.
 pub(super) fn begin(app: &mut App, asked: Option<PathBuf>) {
     let named = std::env::var_os(MODEL_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
-    let last = app.state.settings.model.clone().filter(|folder| folder.is_dir());
-    if let Some(folder) = asked.or(named).or(last) {
-        open(app, folder);
+    if let Some(folder) = asked.or(named) {
+        return open(app, folder);
+    }
+    match app.state.settings.model.take() {
+        Some(folder) if folder.is_dir() => open(app, folder),
+        // What comes with the program is unpacked again.
+        Some(folder) if app.built_in.is_some() && builtin::is_inside(&folder) => {}
+        Some(gone) => {
+            let t = app.state.settings.language();
+            app.state.toasts.problem(t.model_is_gone(&gone.display().to_string()));
+        }
+        None => {}
     }
 }
 

@@ -28,6 +28,10 @@ pub(in super::super) fn take_news(app: &mut App) {
             }
             News::Closed => state.model = ModelState::None,
             News::Told(words) => state.toasts.note(words),
+            News::GivenUp { device, reason } => {
+                let t = state.settings.language();
+                state.toasts.note(t.goes_on_on_cpu(&device, &reason));
+            }
             News::Reply { conversation, reply, step } => take_step(app, conversation, reply, step),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! A page beside the conversation is a variant of [`View`], with its name, icon and keys here, and an arm in [`page`].
 
+mod asking;
 mod chat;
 mod compare;
 mod composer;
@@ -26,7 +27,7 @@ use super::state::State;
 use super::words::Language;
 
 pub(crate) use chat::ChatView;
-pub(crate) use compare::{At, CACHES, CompareView, Report, Running, WEIGHTS};
+pub(crate) use compare::{At, CACHES, CompareView, Drawn, Mode, Report, Running, WEIGHTS, picture};
 pub(crate) use palette::PaletteView;
 pub(crate) use sampling::SamplingView;
 
@@ -135,4 +136,5 @@ pub(crate) fn show(ui: &mut Ui, state: &mut State, page_of: &mut Page<'_>) {
     });
     overlay::show(ui, state, page_of);
     palette::show(ui, state, page_of);
+    asking::show(ui, state, page_of);
 }

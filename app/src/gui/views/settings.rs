@@ -9,6 +9,7 @@ use crate::gui::parts::{card, choice, page as place, quiet, section};
 use crate::gui::state::State;
 use crate::gui::theme::{ThemeChoice, gap};
 use crate::gui::words::Language;
+use crate::store::Access;
 
 pub(super) fn show(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
     let t = page.t;
@@ -25,7 +26,7 @@ pub(super) fn show(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
         section(ui, t.view_model());
         card(ui, |ui| match state.model.facts() {
             Some(facts) => {
-                ui.strong(&facts.name);
+                ui.strong(format!("{}  ·  {}", facts.name, facts.family));
                 ui.label(RichText::new(summary(t, facts)).color(page.tokens.text_muted));
                 ui.label(RichText::new(facts.order.folder.display().to_string()).small().weak());
             }
@@ -38,6 +39,12 @@ pub(super) fn show(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
         section(ui, t.about());
         card(ui, |ui| {
             ui.label(t.about_words(env!("CARGO_PKG_VERSION")));
+            let kept = match &state.access {
+                Some(Access::Kept(file)) => t.kept_in(&file.display().to_string()),
+                Some(Access::InMemory(why)) => t.not_kept(&why.to_string()),
+                None => String::new(),
+            };
+            ui.label(RichText::new(kept).small().color(page.tokens.text_muted));
             ui.label(RichText::new(t.about_fonts()).small().color(page.tokens.text_muted));
         });
     });

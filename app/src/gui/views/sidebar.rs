@@ -1,5 +1,6 @@
 //! The list of conversations, and the way to the other pages.
 
+use chrono::{DateTime, Local, NaiveTime};
 use egui::{
     Align, Button, CursorIcon, Layout, Popup, Rect, Response, RichText, ScrollArea, Sense, TextEdit, Ui, vec2,
 };
@@ -9,7 +10,7 @@ use super::top::button;
 use crate::conversation::{ConversationId, Head, Moment};
 use crate::gui::command::Command;
 use crate::gui::page::Page;
-use crate::gui::parts::{Icon, IconButton};
+use crate::gui::parts::{Icon, IconButton, name_field};
 use crate::gui::state::{Field, State};
 use crate::gui::theme::{gap, radius, strong, text};
 use crate::gui::words::Language;
@@ -92,31 +93,44 @@ enum Row<'a> {
     Chat(&'a Head),
 }
 
-/// The day of a moment, as a number that grows by one each day.
-fn day(moment: Moment) -> i64 {
-    use chrono::{Datelike, Local, TimeZone};
-    Local.timestamp_millis_opt(moment.0).single().map_or(0, |time| i64::from(time.num_days_from_ce()))
+/// When days began. Looked up once per frame: a calendar is too slow to be asked for each of thousands of conversations.
+struct Days {
+    today: Moment,
+    yesterday: Moment,
+    last_week: Moment,
+    last_month: Moment,
 }
 
-fn group(t: Language, head: &Head, today: i64) -> &'static str {
-    if head.pinned {
-        return t.pinned();
+impl Days {
+    fn before(now: DateTime<Local>) -> Self {
+        let began = |days| {
+            let midnight = now.date_naive().checked_sub_days(chrono::Days::new(days)).unwrap_or_default();
+            let midnight = midnight.and_time(NaiveTime::MIN);
+            // Where clocks are changed at midnight, a day begins later.
+            let time = midnight.and_local_timezone(Local).earliest();
+            Moment(time.map_or_else(|| midnight.and_utc().timestamp_millis(), |time| time.timestamp_millis()))
+        };
+        Self { today: began(0), yesterday: began(1), last_week: began(7), last_month: began(30) }
     }
-    match today - day(head.changed) {
-        ..=0 => t.today(),
-        1 => t.yesterday(),
-        2..=7 => t.last_week(),
-        8..=30 => t.last_month(),
-        _ => t.older(),
+
+    fn group(&self, t: Language, head: &Head) -> &'static str {
+        match head.changed {
+            _ if head.pinned => t.pinned(),
+            changed if changed >= self.today => t.today(),
+            changed if changed >= self.yesterday => t.yesterday(),
+            changed if changed >= self.last_week => t.last_week(),
+            changed if changed >= self.last_month => t.last_month(),
+            _ => t.older(),
+        }
     }
 }
 
 fn list(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
-    let today = day(Moment::now());
+    let days = Days::before(Local::now());
     let mut rows = vec![];
     let mut last = "";
     for head in &state.chats.heads {
-        let group = group(page.t, head, today);
+        let group = days.group(page.t, head);
         if group != last {
             rows.push(Row::Group(group));
             last = group;
@@ -147,7 +161,7 @@ fn list(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
                 }
                 Row::Chat(head) => {
                     if let Some(renaming) = renaming.as_mut().filter(|renaming| renaming.chat == head.id) {
-                        renamed = rename(ui, &mut renaming.title, page).or(renamed);
+                        renamed = name_field(ui, &mut renaming.title, page.t.title(), ROW).or(renamed);
                         continue;
                     }
                     let icon = if head.pinned { Some(Icon::Pin) } else { None };
@@ -177,23 +191,6 @@ fn list(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
         None => {}
     }
     state.renaming = renaming;
-}
-
-/// A field for a title; says whether it was taken (true) or given up (false).
-fn rename(ui: &mut Ui, title: &mut String, page: &Page<'_>) -> Option<bool> {
-    let edit = TextEdit::singleline(title)
-        .desired_width(f32::INFINITY)
-        .margin(egui::Margin::symmetric(8, 7))
-        .min_size(vec2(0.0, ROW));
-    let response = ui.add(edit).accessible_name(page.t.title());
-    if ui.input(|input| input.key_pressed(egui::Key::Escape)) {
-        return Some(false);
-    }
-    if response.lost_focus() {
-        return Some(true);
-    }
-    response.request_focus();
-    None
 }
 
 /// What can be done with a conversation: with the other button of the mouse, or behind the button at its end.
@@ -295,4 +292,34 @@ fn hit(ui: &mut Ui, hit: &Hit, page: &Page<'_>) -> Response {
     }
     let button = Button::new(job).frame_when_inactive(false).wrap().min_size(vec2(ui.available_width(), 0.0));
     ui.add(button).on_hover_cursor(CursorIcon::PointingHand).accessible_name(&hit.title)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, TimeZone};
+
+    use super::*;
+    use crate::conversation::{Conversation, SamplingSettings};
+
+    #[test]
+    fn conversations_are_grouped_by_days() {
+        let now = Local.with_ymd_and_hms(2026, 5, 20, 9, 30, 0).unwrap();
+        let days = Days::before(now);
+        let mut head = Conversation::new(None, SamplingSettings::default()).head().clone();
+        let t = Language::English;
+        for (hours, group) in [
+            (0, t.today()),
+            (9, t.today()),
+            (10, t.yesterday()),
+            (34, t.last_week()),
+            (24 * 7 + 9, t.last_week()),
+            (24 * 8, t.last_month()),
+            (24 * 31, t.older()),
+        ] {
+            head.changed = Moment((now - TimeDelta::hours(hours)).timestamp_millis());
+            assert_eq!(days.group(t, &head), group, "{hours} hours ago");
+        }
+        head.pinned = true;
+        assert_eq!(days.group(t, &head), t.pinned());
+    }
 }

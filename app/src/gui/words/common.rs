@@ -48,6 +48,15 @@ words! {
     imported(count: usize): "{count} conversations imported", "已导入 {count} 个对话";
     drop_here: "Drop a model folder, or exported conversations", "将模型文件夹或导出的对话拖放到这里";
 
+    no_dialog: "This desktop has no dialog to choose files with: no portal answers. A path typed here does the same, and so does a file or a folder that is dropped on the window.", "此桌面没有选择文件的对话框：没有可用的 portal。可以在这里输入路径，也可以把文件或文件夹拖入窗口。";
+    path: "Path", "路径";
+    path_to_write: "Path of the new file", "新文件的路径";
+    take_path: "Use this path", "使用此路径";
+    no_folder_there: "There is no folder under this path.", "此路径下没有文件夹。";
+    no_file_there: "There is no file under this path.", "此路径下没有文件。";
+    no_place_there: "No file can be made there: it is a folder, or its folder does not exist.", "无法在那里创建文件：它是一个文件夹，或所在文件夹不存在。";
+    file_is_there: "There is a file already; choose another name.", "已有同名文件，请换一个名称。";
+
     palette: "Command palette", "命令面板";
     palette_hint: "What would you like to do?", "想做什么？";
     show_view(name: &str): "Go to {name}", "前往{name}";

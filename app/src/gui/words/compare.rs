@@ -6,6 +6,23 @@ words! {
     view_compare: "Compare", "比较";
     compare_intro: "The same model and the same prompt on several devices and in several formats, one after another: the same seed, a run to warm up that does not count, and nothing else beside it.",
         "同一个模型、同一个提示，在多个设备和多种格式上依次运行：相同的随机种子，先预热一次（不计入结果），期间不运行其他任务。";
+    compare_fair: "One after another, fairly", "依次运行，公平比较";
+    beside_for_show: "Side by side, for show", "同时运行，仅供观看";
+    beside_intro: "The same model and the same prompt on several devices and in several formats, all at once. It is something to look at; to measure, let them run one after another.",
+        "同一个模型、同一个提示，在多个设备和多种格式上同时运行。仅供观看；要测量速度，请依次运行。";
+    beside: "Side by side", "并排";
+    beside_unfair: "These speeds are not fair: all of them share this machine's processor, memory and bus while they write.",
+        "这些速度并不公平：它们在生成时共用本机的处理器、内存和总线。";
+    beside_start(count: usize): "Let {count} write", "让 {count} 项同时生成";
+    beside_stop: "Stop all", "全部停止";
+    beside_under_way: "They write side by side.", "正在同时生成。";
+    beside_waiting: "waits for its turn to be loaded", "等待加载";
+    beside_ready: "loaded; waits for the others", "已加载，等待其他项";
+    beside_rate(rate: &str): "{rate} tokens/s", "{rate} 词元/秒";
+    beside_finished: "finished", "已完成";
+    beside_cut_off: "at the length that was asked for", "已达到设定长度";
+    beside_stopped: "stopped", "已停止";
+    beside_failed(reason: &str): "It does not take part: {reason}", "未参加：{reason}";
     compare_no_model: "Open a model first; it is the one that is compared.", "请先打开一个模型，它就是要比较的模型。";
     compare_devices: "Devices", "设备";
     compare_weights: "Weights", "权重";
@@ -29,6 +46,9 @@ words! {
     compare_failed(reason: &str): "The comparison could not begin: {reason}", "无法开始比较：{reason}";
     compare_cut_short: "It was stopped; what was measured before is shown.", "已停止，显示的是此前测得的结果。";
 
+    compare_done(prompt: usize, tokens: usize, runs: usize): "Prompt of {prompt} tokens; {tokens} written in each run, {runs} runs after one to warm up. Medians, ± half the distance between the largest and the smallest.",
+        "提示 {prompt} 个词元；每次运行生成 {tokens} 个词元，预热后共 {runs} 次。数值为中位数，± 为最大值与最小值之差的一半。";
+
     compare_speed: "Speed and memory", "速度与内存";
     compare_contestant: "Contestant", "参与者";
     compare_first_token: "First token", "首个词元";
@@ -37,6 +57,8 @@ words! {
     compare_bytes: "MB per token", "每词元 MB";
     compare_share: "Of the device's bandwidth", "占设备带宽";
     compare_memory: "Memory", "内存";
+    compare_watts: "W", "瓦";
+    compare_joules: "J per token", "每词元焦耳";
     compare_same_top: "Same most likely token", "最可能词元相同";
     compare_divergence: "Mean divergence, nats", "平均散度，nat";
     compare_difference: "First difference", "首个差异";
@@ -70,10 +92,17 @@ words! {
     compare_name: "Name of the comparison", "比较的名称";
     compare_keep: "Keep it", "保存";
     compare_was_kept(name: &str): "“{name}” is kept.", "已保存“{name}”。";
+    compare_rename(name: &str): "Rename the comparison “{name}”", "重命名比较“{name}”";
+    compare_deleted(name: &str): "“{name}” is deleted.", "已删除“{name}”。";
     compare_delete(name: &str): "Delete the comparison “{name}”", "删除比较“{name}”";
     compare_gone: "This comparison cannot be read any more.", "这个比较已无法读取。";
     compare_export_json: "Export the comparison as JSON", "将比较导出为 JSON";
     compare_export_markdown: "Export the comparison as Markdown", "将比较导出为 Markdown";
+    compare_export_png: "Export the comparison as a picture", "将比较导出为图片";
+    compare_export_title: "Export the comparison", "导出比较";
+    compare_drawing: "The picture is being drawn.", "正在绘制图片。";
+    compare_no_canvas: "this window draws without a GPU device that pictures could be drawn with", "此窗口没有可用于绘制图片的 GPU 设备";
+    compare_not_drawn: "The picture could not be drawn.", "无法绘制图片。";
     compare_exported(path: &str): "The comparison is written to {path}.", "比较已写入 {path}。";
     compare_not_exported(path: &str, reason: &str): "{path} could not be written: {reason}", "无法写入 {path}：{reason}";
 }

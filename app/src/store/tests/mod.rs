@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Does something to the database behind the store's back.
-    fn meddle(&self, meddle: impl FnOnce(&Connection) + Send + 'static) {
+    pub(crate) fn meddle(&self, meddle: impl FnOnce(&Connection) + Send + 'static) {
         self.send(Job::Meddle(Box::new(meddle)));
     }
 }

@@ -7,7 +7,7 @@ use crate::cuda::build::{Build, Launch};
 use crate::cuda::capabilities::{Capabilities, KernelTier};
 use crate::cuda::kernels::Kernel;
 use crate::format::CacheFormat;
-use crate::tables::StepCounts;
+use crate::gpu::tables::StepCounts;
 use crate::{BackendError, plan};
 
 /// Query heads and threads of a block of `attention/single`.

@@ -9,7 +9,8 @@ use crate::cuda::capabilities::Capabilities;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::values::Region;
 use crate::format::ActivationScale;
-use crate::plan::{Function, Operand, Shape, ValueId};
+use crate::gpu::elementwise::{Elementwise, PRODUCT, number};
+use crate::plan::{Shape, ValueId};
 use crate::{BackendError, plan};
 
 /// Threads of a block that works on elements.
@@ -17,25 +18,6 @@ const THREADS: u32 = 256;
 /// Blocks of the cluster that quantises a wide row, on devices that have clusters.
 const CLUSTER: u32 = 8;
 const CLUSTERS_SINCE: u32 = 90;
-
-/// Operations beyond the functions, as `activation/elementwise.cu` numbers them.
-const PRODUCT: u32 = 7;
-const SUM: u32 = 8;
-const FACTOR: u32 = 9;
-const CAP: u32 = 10;
-
-/// The number of a function in `lib/functions.cuh`.
-pub(super) const fn number(function: Function) -> u32 {
-    match function {
-        Function::Silu => 0,
-        Function::Gelu => 1,
-        Function::GeluTanh => 2,
-        Function::Relu => 3,
-        Function::ReluSquared => 4,
-        Function::Sigmoid => 5,
-        Function::Tanh => 6,
-    }
-}
 
 /// The parameters of `activation/elementwise.cu`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -105,13 +87,11 @@ impl Rounding {
 }
 
 /// One launch over all elements.
-fn each(
+#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
+pub(super) fn each(
     build: &mut Build<'_>,
-    first: Operand,
-    second: Option<Operand>,
-    output: ValueId,
-    (operation, factor): (u32, f32),
-) {
+    Elementwise { first, second, output, operation, factor }: Elementwise,
+) -> Result<(), BackendError> {
     let shape = build.plan.shape(first);
     let (input, second) = (build.operand(first), second.map(|second| build.operand(second)));
     let params = Params {
@@ -133,6 +113,7 @@ fn each(
         let rows = step.rows_of(shape.rows) * shape.slots as u32;
         (rows > 0).then_some([rows, parts, 1])
     }));
+    Ok(())
 }
 
 /// All rows, which are quantised.
@@ -187,40 +168,12 @@ pub(super) fn quantize_rows(
     Ok(())
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
 pub(super) fn gated(build: &mut Build<'_>, op: &plan::Gated) -> Result<(), BackendError> {
-    let Some(scale) = op.quantize else {
-        each(build, op.gate, Some(op.up), op.output, (number(op.function), 1.0));
-        return Ok(());
-    };
+    let Some(scale) = op.quantize else { return each(build, op.into()) };
     let (gate, up) = (build.operand(op.gate), build.operand(op.up));
     let shape = build.plan.shape(op.gate);
     let rounding = Rounding::new(build, op.output, scale);
     each_quantized(build, &gate, Some(&up), shape, number(op.function), &rounding);
-    Ok(())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
-pub(super) fn activate(build: &mut Build<'_>, op: &plan::Activate) -> Result<(), BackendError> {
-    each(build, op.input, None, op.output, (number(op.function), 1.0));
-    Ok(())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
-pub(super) fn add(build: &mut Build<'_>, op: &plan::Add) -> Result<(), BackendError> {
-    each(build, op.a, Some(op.b), op.output, (SUM, 1.0));
-    Ok(())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
-pub(super) fn scale(build: &mut Build<'_>, op: &plan::Scale) -> Result<(), BackendError> {
-    each(build, op.input, None, op.output, (FACTOR, op.factor));
-    Ok(())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
-pub(super) fn softcap(build: &mut Build<'_>, op: &plan::Softcap) -> Result<(), BackendError> {
-    each(build, op.input, None, op.output, (CAP, op.cap));
     Ok(())
 }
 

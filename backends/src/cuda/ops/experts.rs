@@ -16,12 +16,11 @@ use crate::cuda::kernels::Kernel;
 use crate::cuda::values::Region;
 use crate::cuda::weights::DeviceMatrix;
 use crate::format::WeightFormat;
+use crate::gpu::grouping::{FULL_ENOUGH, Grouping};
 use crate::{BackendError, plan};
 #[cfg(test)]
 use {super::linear::FORMATS, crate::cuda::capabilities::Capabilities};
 
-/// Slots per expert from which on tiles pay: with fewer, most of a tile is empty.
-const FULL_ENOUGH: u32 = 4;
 /// Rows of a tile on matrix units.
 const UNITS_ROWS: u32 = 64;
 /// Threads of the block that lists slots.
@@ -68,37 +67,6 @@ struct GroupParams {
     tiles_at: u32,
     order_at: u32,
     selected: u32,
-}
-
-/// How the slots of a step are cut into tiles of one expert each.
-#[derive(Clone, Copy, Debug)]
-struct Grouping {
-    experts: u32,
-    /// Slots in a tile.
-    size: u32,
-    tiles_at: u32,
-    order_at: u32,
-    /// Of the lists.
-    words: u32,
-}
-
-impl Grouping {
-    /// For at most `most` slots.
-    fn new(experts: u32, size: u32, most: u32) -> Self {
-        let tiles_at = experts + 1;
-        let order_at = tiles_at + 2 * Self::tiles(experts, size, most);
-        Self { experts, size, tiles_at, order_at, words: order_at + most }
-    }
-
-    /// Tiles that suffice for so many slots however they are spread; the kernels count likewise.
-    fn tiles(experts: u32, size: u32, slots: u32) -> u32 {
-        slots / size + slots.min(experts)
-    }
-
-    /// Whether so many slots are multiplied in tiles.
-    const fn pays(self, slots: u32) -> bool {
-        slots >= FULL_ENOUGH * self.experts
-    }
 }
 
 pub(super) fn expert_linear(build: &mut Build<'_>, op: &plan::ExpertLinear) -> Result<(), BackendError> {
@@ -233,7 +201,7 @@ impl Slots {
         let kernel = mma_kernel(format, shape).define("EXPERTS", 1);
         let launch = Launch::new(kernel, &params, shape.threads(), move |step| {
             let slots = count.rows(step);
-            let tiles = Grouping::tiles(grouping.experts, grouping.size, slots);
+            let tiles = grouping.tiles(slots);
             if grouping.pays(slots) { blocks(tiles * across) } else { None }
         });
         build.launch(launch.shared(shape.shared(format)));
@@ -248,7 +216,7 @@ impl Slots {
         let kernel = simt_kernel("tiles", self.matrix.format, self.x.quads).define("EXPERTS", 1);
         build.launch(Launch::new(kernel, &params, SIMT_THREADS, move |step| {
             let slots = count.rows(step);
-            let tiles = Grouping::tiles(grouping.experts, grouping.size, slots);
+            let tiles = grouping.tiles(slots);
             if grouping.pays(slots) { blocks(tiles * across) } else { None }
         }));
     }

@@ -8,7 +8,6 @@
 //! | more there, other formats | `tiles_mma` up to some dozens, then `unpack` and `tiles_wgmma` |
 //! | without matrix units, and f32 matrices always | `simt` |
 
-use super::elementwise::number;
 use super::product::{
     Activations, Product, WithMaps, WithNorm, activations, code_bits, direct, half_row_bytes, map, pack,
     unpack, unpacked_features, with_format,
@@ -20,7 +19,8 @@ use crate::cuda::driver::ByteMatrix;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::weights::DeviceMatrix;
 use crate::format::WeightFormat;
-use crate::one_row::{gate_after, norm_into};
+use crate::gpu::elementwise::number;
+use crate::gpu::one_row::{gate_after, norm_into};
 use crate::{BackendError, plan};
 #[cfg(test)]
 use {
@@ -307,7 +307,7 @@ impl Linear {
         let count = self.x.count;
         for first in (0..self.matrix.rows).step_by(at_once as usize) {
             let features = at_once.min(self.matrix.rows - first);
-            let wanted = move |step: &crate::tables::StepCounts| count.rows(step) > few;
+            let wanted = move |step: &crate::gpu::tables::StepCounts| count.rows(step) > few;
             let address = unpack(build, &self.matrix, (first, features), row_bytes, wanted)?;
             let weights = ByteMatrix { address, rows: features, row_bytes, stride: row_bytes };
             let behind = |address: u64| if address == 0 { 0 } else { address + 4 * u64::from(first) };

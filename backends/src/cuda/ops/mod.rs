@@ -23,7 +23,7 @@ use super::capabilities::Capabilities;
 use super::kernels::Kernel;
 use crate::BackendError;
 use crate::format::WeightFormat;
-use crate::one_row::left_out;
+use crate::gpu::one_row::left_out;
 use crate::plan::{Op, Rows};
 
 /// What comes before the operators of each step.
@@ -52,10 +52,10 @@ fn list(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
         Op::StoreKv(op) => store_kv::store_kv(build, op),
         Op::Attention(op) => attention::attention(build, op),
         Op::Gated(op) => elementwise::gated(build, op),
-        Op::Activate(op) => elementwise::activate(build, op),
-        Op::Add(op) => elementwise::add(build, op),
-        Op::Scale(op) => elementwise::scale(build, op),
-        Op::Softcap(op) => elementwise::softcap(build, op),
+        Op::Activate(op) => elementwise::each(build, op.into()),
+        Op::Add(op) => elementwise::each(build, op.into()),
+        Op::Scale(op) => elementwise::each(build, op.into()),
+        Op::Softcap(op) => elementwise::each(build, op.into()),
         Op::Route(op) => route::route(build, op),
         Op::ExpertLinear(op) => experts::expert_linear(build, op),
         Op::ExpertCombine(op) => combine::expert_combine(build, op),

@@ -3,7 +3,7 @@
 use super::linear::has_matrix_units;
 use crate::cuda::build::Build;
 use crate::format::WeightFormat;
-use crate::one_row::Site;
+use crate::gpu::one_row::Site;
 use crate::plan::{MatrixId, Operand, Plan, ValueId};
 
 impl Site for Build<'_> {

@@ -10,8 +10,8 @@ use crate::cuda::driver::{ByteMatrix, TensorMap};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::weights::DeviceMatrix;
 use crate::format::{ActivationScale, WeightFormat};
+use crate::gpu::tables::StepCounts;
 use crate::plan::{BatchLimits, Element, Linear, Operand, Rows, Shape};
-use crate::tables::StepCounts;
 
 /// `Product` of `linear/product.cuh`, whose fields are explained there.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]

@@ -45,7 +45,25 @@ struct Stretch {
 }
 
 impl Stretch {
+    /// The longest stretch whose experts are chosen within it: a choice can not be selected by itself, since the
+    /// indices that experts take come straight from a route.
     fn before(plan: &Plan, select: usize) -> Option<Self> {
+        let mut barred = vec![];
+        loop {
+            let stretch = Self::without(plan, select, &barred);
+            let is_chosen_outside = |index: &usize| match &plan.nodes[*index].op {
+                Op::ExpertLinear(o) => stretch.nodes[*index] && !stretch.values[o.chosen.value.index()],
+                _ => false,
+            };
+            let Some(outside) = (0..select).find(is_chosen_outside) else {
+                return stretch.nodes.contains(&true).then_some(stretch);
+            };
+            barred.push(outside);
+        }
+    }
+
+    /// The longest stretch without some nodes.
+    fn without(plan: &Plan, select: usize, barred: &[usize]) -> Self {
         let uses = Uses::of(plan);
         let mut stretch =
             Self { nodes: vec![false; plan.nodes.len()], values: vec![false; plan.values.len()] };
@@ -57,14 +75,15 @@ impl Stretch {
                 let inside = |reader: &usize| *reader == select || stretch.nodes[*reader];
                 !readers.is_empty() && !uses.handed_out[value.index()] && readers.iter().all(inside)
             };
-            if is_row_wise(&node.op) && node.op.outputs().iter().all(feeds_only_selection) {
+            let may_move = is_row_wise(&node.op) && !barred.contains(&index);
+            if may_move && node.op.outputs().iter().all(feeds_only_selection) {
                 stretch.nodes[index] = true;
                 for value in node.op.outputs() {
                     stretch.values[value.index()] = true;
                 }
             }
         }
-        stretch.nodes.contains(&true).then_some(stretch)
+        stretch
     }
 
     /// The operands that come into the stretch from outside, with the nodes that write them.

@@ -4,31 +4,13 @@ use bytemuck::{Pod, Zeroable};
 
 use super::rowwise::{Team, code_words, in_quads, is_selected, per_item, per_row, with_any};
 use crate::format::ActivationScale;
-use crate::plan::{Function, Operand, Shape, ValueId};
+use crate::gpu::elementwise::{Elementwise, PRODUCT, number};
+use crate::plan::{Shape, ValueId};
 use crate::wgpu::build::{Binding, Build, DeviceOperand, Dispatch};
 use crate::wgpu::shaders::Kernel;
 use crate::wgpu::tables::Table;
 use crate::wgpu::values::Region;
 use crate::{BackendError, plan};
-
-/// Operations beyond the functions, as `activation/elementwise.wesl` numbers them.
-const PRODUCT: u32 = 7;
-const SUM: u32 = 8;
-const FACTOR: u32 = 9;
-const CAP: u32 = 10;
-
-/// The number of a function in `lib/functions.wesl`.
-pub(super) const fn number(function: Function) -> u32 {
-    match function {
-        Function::Silu => 0,
-        Function::Gelu => 1,
-        Function::GeluTanh => 2,
-        Function::Relu => 3,
-        Function::ReluSquared => 4,
-        Function::Sigmoid => 5,
-        Function::Tanh => 6,
-    }
-}
 
 /// The parameters of `activation/elementwise.wesl`.
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
@@ -93,13 +75,11 @@ impl Rounding {
 }
 
 /// One launch over all elements; `reads` is the value of the first operand, whose memory the output may have taken over.
-fn each(
+#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
+pub(super) fn each(
     build: &mut Build<'_>,
-    first: Operand,
-    second: Option<Operand>,
-    output: ValueId,
-    (operation, factor): (u32, f32),
-) {
+    Elementwise { first, second, output, operation, factor }: Elementwise,
+) -> Result<(), BackendError> {
     let shape = build.plan.shape(first);
     let in_place = build.share(first.value, output);
     let (input, second) = (build.operand(first), second.map(|second| build.operand(second)));
@@ -126,6 +106,7 @@ fn each(
     ];
     let kernel = Kernel::new("activation/elementwise").with_if(quads, "quads").with_if(in_place, "in_place");
     build.dispatch(Dispatch { kernel, params: bytemuck::bytes_of(&params).to_vec(), bindings, groups });
+    Ok(())
 }
 
 /// One launch over all rows, which are quantised.
@@ -176,40 +157,12 @@ pub(super) fn quantize_rows(
     Ok(())
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
 pub(super) fn gated(build: &mut Build<'_>, op: &plan::Gated) -> Result<(), BackendError> {
-    let Some(scale) = op.quantize else {
-        each(build, op.gate, Some(op.up), op.output, (number(op.function), 1.0));
-        return Ok(());
-    };
+    let Some(scale) = op.quantize else { return each(build, op.into()) };
     let (gate, up) = (build.operand(op.gate), build.operand(op.up));
     let shape = build.plan.shape(op.gate);
     let rounding = Rounding::new(build, op.output, scale);
     each_quantized(build, &gate, Some(&up), shape, number(op.function), rounding);
-    Ok(())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
-pub(super) fn activate(build: &mut Build<'_>, op: &plan::Activate) -> Result<(), BackendError> {
-    each(build, op.input, None, op.output, (number(op.function), 1.0));
-    Ok(())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
-pub(super) fn add(build: &mut Build<'_>, op: &plan::Add) -> Result<(), BackendError> {
-    each(build, op.a, Some(op.b), op.output, (SUM, 1.0));
-    Ok(())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
-pub(super) fn scale(build: &mut Build<'_>, op: &plan::Scale) -> Result<(), BackendError> {
-    each(build, op.input, None, op.output, (FACTOR, op.factor));
-    Ok(())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "all operators have the same signature")]
-pub(super) fn softcap(build: &mut Build<'_>, op: &plan::Softcap) -> Result<(), BackendError> {
-    each(build, op.input, None, op.output, (CAP, op.cap));
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use super::product::{
     Activations, Count, HAS_BIAS, MatvecShape, Params, activations, matvec_blocks, matvec_kernel,
 };
 use crate::format::WeightFormat;
+use crate::gpu::grouping::Grouping;
 use crate::wgpu::build::{Binding, Build, Dispatch, Groups, spread};
 use crate::wgpu::capabilities::Capabilities;
 use crate::wgpu::shaders::Kernel;
@@ -20,9 +21,6 @@ use crate::wgpu::tables::StepCounts;
 use crate::wgpu::values::Region;
 use crate::wgpu::weights::{DeviceMatrix, Shard};
 use crate::{BackendError, plan};
-
-/// Slots per expert from which on tiles pay: with fewer, most of a tile is empty.
-const FULL_ENOUGH: u32 = 4;
 
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -33,37 +31,6 @@ struct GroupParams {
     tiles_at: u32,
     order_at: u32,
     padding: [u32; 3],
-}
-
-/// How the slots of a step are cut into tiles of one expert each.
-#[derive(Clone, Copy, Debug)]
-struct Grouping {
-    experts: u32,
-    /// Slots in a tile.
-    size: u32,
-    tiles_at: u32,
-    order_at: u32,
-    /// Of the lists.
-    words: u32,
-}
-
-impl Grouping {
-    /// For at most `most` slots.
-    fn new(experts: u32, size: u32, most: u32) -> Self {
-        let tiles_at = experts + 1;
-        let order_at = tiles_at + 2 * Self::tiles(experts, size, most);
-        Self { experts, size, tiles_at, order_at, words: order_at + most }
-    }
-
-    /// Tiles that suffice for so many slots however they are spread; the kernels count likewise.
-    fn tiles(experts: u32, size: u32, slots: u32) -> u32 {
-        slots / size + slots.min(experts)
-    }
-
-    /// Whether so many slots are multiplied in tiles.
-    const fn pays(self, slots: u32) -> bool {
-        slots >= FULL_ENOUGH * self.experts
-    }
 }
 
 pub(super) fn expert_linear(build: &mut Build<'_>, op: &plan::ExpertLinear) -> Result<(), BackendError> {
@@ -98,7 +65,7 @@ pub(super) fn expert_linear(build: &mut Build<'_>, op: &plan::ExpertLinear) -> R
         let kernel = kernel.with("experts");
         slots.dispatch(build, (shard, &x, lists.clone()), grouping, kernel, move |step| {
             let slots = count.rows(step);
-            let tiles = Grouping::tiles(grouping.experts, grouping.size, slots);
+            let tiles = grouping.tiles(slots);
             grouping.pays(slots).then_some(tiles * across)
         });
     }

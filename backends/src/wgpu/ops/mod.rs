@@ -25,7 +25,7 @@ pub(super) use product::{MatvecShape, SHAPES};
 use super::build::Build;
 use super::shaders::Kernel;
 use crate::BackendError;
-use crate::one_row::left_out;
+use crate::gpu::one_row::left_out;
 use crate::plan::Op;
 
 /// What comes before the operators of each step.
@@ -62,10 +62,10 @@ fn list(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
         }
         Op::Attention(op) => attention::attention(build, op),
         Op::Gated(op) => elementwise::gated(build, op),
-        Op::Activate(op) => elementwise::activate(build, op),
-        Op::Add(op) => elementwise::add(build, op),
-        Op::Scale(op) => elementwise::scale(build, op),
-        Op::Softcap(op) => elementwise::softcap(build, op),
+        Op::Activate(op) => elementwise::each(build, op.into()),
+        Op::Add(op) => elementwise::each(build, op.into()),
+        Op::Scale(op) => elementwise::each(build, op.into()),
+        Op::Softcap(op) => elementwise::each(build, op.into()),
         Op::Route(op) => route::route(build, op),
         Op::ExpertLinear(op) => experts::expert_linear(build, op),
         Op::ExpertCombine(op) => combine::expert_combine(build, op),

@@ -2,7 +2,7 @@
 
 use super::row;
 use crate::format::WeightFormat;
-use crate::one_row::Site;
+use crate::gpu::one_row::Site;
 use crate::plan::{MatrixId, Operand, Plan, ValueId};
 use crate::wgpu::build::Build;
 

@@ -1,10 +1,10 @@
 //! Products of one row, `shaders/linear/row.wesl`: in which shape, with x in workgroup memory or not, and along with what.
 
-use super::elementwise::number;
 use super::product::{Activations, Codes, MatvecShape, Params};
 use super::stored::{Stored, stored_after};
 use crate::format::WeightFormat;
-use crate::one_row::{gate_after, norm_into};
+use crate::gpu::elementwise::number;
+use crate::gpu::one_row::{gate_after, norm_into};
 use crate::plan::{self, RopeLayout};
 use crate::wgpu::build::{Binding, Build};
 use crate::wgpu::capabilities::Capabilities;

@@ -4,7 +4,7 @@
 
 use super::row;
 use crate::format::CacheFormat;
-use crate::one_row::{is_handed_out, norm_into, readers};
+use crate::gpu::one_row::{is_handed_out, norm_into, readers};
 use crate::plan::{Linear, Node, Op, Operand, RotateQuery, Rows, StoreKv, ValueId};
 use crate::wgpu::build::Build;
 

@@ -82,7 +82,7 @@ fn hindrance(item: &Item<'_>, matrix: &Matrix<'_>, form: Form, format: WeightFor
         let dense = matrix.dtype.format();
         return Some(format!("is an embedding in {found}, not in {dense}, and no other program has those"));
     }
-    if found != format {
+    if !alike(found, format) {
         return Some(format!("is in {found}, the others in {format}"));
     }
     if item.found.info.shape.len() != 2 || !item.found.name.ends_with(".weight") {
@@ -97,6 +97,12 @@ fn hindrance(item: &Item<'_>, matrix: &Matrix<'_>, form: Form, format: WeightFor
         _ => true,
     };
     (!fits).then(|| format!("has {rows} rows of {cols}, which do not fit that form's blocks"))
+}
+
+/// Whether a form that holds the one holds the other beside it: each matrix has its own scale for activations.
+fn alike(a: WeightFormat, b: WeightFormat) -> bool {
+    let calibrated = |format| matches!(format, WeightFormat::W8a8(ActivationScale::PerTensor(_)));
+    a == b || calibrated(a) && calibrated(b)
 }
 
 /// What `config.json` says of the form.

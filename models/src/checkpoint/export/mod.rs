@@ -14,6 +14,7 @@ mod folder;
 mod form;
 mod shards;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,10 +23,10 @@ use ingle_backends::format::WeightFormat;
 use ingle_backends::{MatrixRequest, Progress, ProgressFn, WeightError, WeightSource};
 use thiserror::Error;
 
-use super::Checkpoint;
 use super::convert::Dense;
 use super::quantized::Stored;
 use super::source::Found;
+use super::{Checkpoint, Rescaling};
 use folder::PartialFolder;
 use shards::Shard;
 
@@ -41,6 +42,9 @@ pub struct Export<'a> {
     pub targets: &'a [Target],
     /// Vectors that the model needs, with their lengths: they stay as they are, but must be sound.
     pub vectors: &'a [(String, usize)],
+    /// What is done to the weights before they are converted. Vectors that it replaces are written as f32; matrices that it scales
+    /// must be among the targets.
+    pub rescaling: &'a Rescaling,
     /// A file of weights is closed before it has more bytes than this, unless one tensor has.
     pub file_bytes: u64,
 }
@@ -106,6 +110,8 @@ pub(super) struct Item<'a> {
     found: Found<'a>,
     /// `None` for one that stays as it is.
     matrix: Option<Matrix<'a>>,
+    /// What is written in its place, as f32.
+    replaced: Option<&'a [f32]>,
 }
 
 /// A matrix as it lies in the files, and what it is to become.
@@ -114,6 +120,15 @@ pub(super) struct Matrix<'a> {
     target: &'a Target,
     rows: usize,
     dtype: Dense,
+    /// It is scaled, so that the files do not have what is written.
+    scaled: bool,
+}
+
+impl Matrix<'_> {
+    /// Whether what is written is not what the files have.
+    fn is_changed(&self) -> bool {
+        self.scaled || self.target.format != self.dtype.format()
+    }
 }
 
 impl Export<'_> {
@@ -153,22 +168,28 @@ impl Export<'_> {
         if let Some(by) = self.checkpoint.quantization() {
             return Err(quantized(by.to_string()));
         }
-        let mut matrices = BTreeMap::new();
+        let (scaled, mut matrices) = (self.rescaling.matrices(), BTreeMap::new());
         for target in self.targets {
             let stored = self.checkpoint.stored(&target.tensor).map_err(|source| self.weights(source))?;
             let Stored::Dense(found, dtype) = stored else {
                 return Err(quantized(format!("tensor `{}`", target.tensor)));
             };
             let rows = found.info.elements().checked_div(target.cols).unwrap_or(0);
-            matrices.insert(found.name, Matrix { target, rows, dtype });
+            let scaled = scaled.contains(target.tensor.as_str());
+            matrices.insert(found.name, Matrix { target, rows, dtype, scaled });
         }
         for (name, len) in self.vectors {
             self.checkpoint.vector(name, *len).map_err(|source| self.weights(source))?;
         }
+        let mut replaced = BTreeMap::new();
+        for (name, values) in self.rescaling.vectors() {
+            let missing = || self.weights(WeightError::Missing(name.to_owned()));
+            replaced.insert(self.checkpoint.find(name).ok_or_else(missing)?.name, values);
+        }
         let names = self.checkpoint.tensors().map(|(name, _)| name);
         let items = names.filter_map(|name| {
             let found = self.checkpoint.find_exact(name)?;
-            Some(Item { found, matrix: matrices.remove(name) })
+            Some(Item { found, matrix: matrices.remove(name), replaced: replaced.remove(name) })
         });
         Ok(items.collect())
     }
@@ -182,22 +203,26 @@ impl Export<'_> {
         each: &mut dyn FnMut(&str, u64) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let mut file = partial.create(shard)?;
+        let source = self.rescaling.of(self.checkpoint);
         for (item, places) in &shard.items {
             let bytes = places.iter().map(|place| place.piece.len).sum();
             each(item.found.name, bytes)?;
-            let Some(matrix) = item.matrix.filter(|matrix| matrix.target.format != matrix.dtype.format())
-            else {
-                let bytes = self.checkpoint.unconverted(item).map_err(|source| self.weights(source))?;
-                for place in places {
-                    file.write_at(place.start, bytes)?;
-                }
-                continue;
-            };
-            let Target { tensor, cols, format, .. } = matrix.target;
-            let request = MatrixRequest { tensor, rows: 0..matrix.rows, cols: *cols, format: *format };
-            let packed = self.checkpoint.matrix(&request).map_err(|source| self.weights(source))?;
+            let changed = item.matrix.filter(Matrix::is_changed);
+            let packed = changed.map(|matrix| {
+                let Target { tensor, cols, format, .. } = matrix.target;
+                let request = MatrixRequest { tensor, rows: 0..matrix.rows, cols: *cols, format: *format };
+                source.matrix(&request).map(|packed| (matrix, packed))
+            });
+            let packed = packed.transpose().map_err(|source| self.weights(source))?;
             for place in places {
-                let bytes = encode::bytes(&place.piece, &packed, &matrix, form);
+                let bytes = match (item.replaced, &packed) {
+                    (Some(values), _) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                    (None, Some((matrix, packed))) => encode::bytes(&place.piece, packed, matrix, form),
+                    (None, None) => {
+                        let bytes = self.checkpoint.unconverted(item);
+                        Cow::Borrowed(bytes.map_err(|source| self.weights(source))?)
+                    }
+                };
                 file.write_at(place.start, &bytes)?;
             }
         }

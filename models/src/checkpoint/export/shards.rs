@@ -142,7 +142,10 @@ fn is_own(pieces: &[Piece]) -> bool {
 fn pieces(item: &Item<'_>, form: Form) -> Vec<Piece> {
     let (name, info) = (item.found.name, item.found.info);
     let whole = |dtype| vec![Piece::new(name.to_owned(), Part::Whole, dtype, info.shape.clone())];
-    let Some(Matrix { target, rows, dtype }) = item.matrix else { return whole(info.dtype) };
+    if item.replaced.is_some() {
+        return whole(Dtype::F32);
+    }
+    let Some(Matrix { target, rows, dtype, .. }) = item.matrix else { return whole(info.dtype) };
     let (cols, format) = (target.cols, target.format);
     if !is_quantized(format) {
         return whole(match format {

@@ -5,7 +5,7 @@ use ingle_backends::{MatrixRequest, WeightError, WeightSource, no_progress};
 use tempfile::tempdir;
 
 use super::*;
-use crate::checkpoint::{Checkpoint, CheckpointError, Export, Role, Target};
+use crate::checkpoint::{Checkpoint, CheckpointError, Export, Rescaling, Role, Target};
 
 const TENSORS: [(&str, [usize; 2]); 4] = [("a", [5, 70]), ("b", [3, 64]), ("c", [1, 1]), ("d", [9, 130])];
 
@@ -27,8 +27,14 @@ fn every_format_survives_in_files_of_any_size() {
         for file_bytes in [1, 500, Export::FILE_BYTES] {
             let out = to.path().join(format!("{index}-{file_bytes}"));
             let folder = from.path();
-            let export =
-                Export { checkpoint: &checkpoint, folder, targets: &targets, vectors: &[], file_bytes };
+            let export = Export {
+                checkpoint: &checkpoint,
+                folder,
+                targets: &targets,
+                vectors: &[],
+                rescaling: &Rescaling::default(),
+                file_bytes,
+            };
             let exported = export.write(&out, &mut no_progress).unwrap();
             let expected = match file_bytes {
                 1 => TENSORS.len(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use egui::{RichText, Ui};
+use egui::{RichText, Role, Ui, WidgetInfo};
 use egui_plot::{Bar, BarChart, Corner, Legend, Line, MarkerShape, Plot, PlotPoints, Points};
 use inglenook::measure::compare::{Comparison, Measured};
 
@@ -55,8 +55,10 @@ pub(super) fn operators(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
         ui.label(page.t.compare_no_clock());
         return;
     }
+    let kinds = kinds(&contestants);
+    let spoken = spoken(&contestants, &kinds);
     let mut charts: Vec<BarChart> = vec![];
-    for (index, (kind, times)) in kinds(&contestants).into_iter().enumerate() {
+    for (index, (kind, times)) in kinds.into_iter().enumerate() {
         let bar = |(place, time): (usize, f64)| {
             Bar::new(-(place as f64), time).name(format!("{}: {kind}", contestants[place].0)).width(0.6)
         };
@@ -68,7 +70,7 @@ pub(super) fn operators(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
     }
     let labels: Vec<String> = contestants.iter().map(|(label, _)| (*label).to_owned()).collect();
     let height = HEIGHT.min(90.0 + 46.0 * labels.len() as f32);
-    Plot::new("operators")
+    let plot = Plot::new("operators")
         .height(height)
         .allow_scroll(false)
         .allow_zoom(false)
@@ -91,6 +93,17 @@ pub(super) fn operators(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
                 plot.bar_chart(chart);
             }
         });
+    plot.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &spoken));
+}
+
+/// The bars in words, for those who cannot see them.
+fn spoken(contestants: &[(&str, &Measured)], kinds: &[(String, Vec<f64>)]) -> String {
+    let of = |(place, (label, _)): (usize, &(&str, &Measured))| {
+        let times: Vec<String> =
+            kinds.iter().map(|(kind, times)| format!("{kind} {:.0} µs", times[place])).collect();
+        format!("{label}: {}", times.join(", "))
+    };
+    contestants.iter().enumerate().map(of).collect::<Vec<_>>().join("; ")
 }
 
 /// Each device's limits as a line, and each contestant's operators as points, both axes in powers of ten.
@@ -101,7 +114,7 @@ pub(super) fn roofline(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
     let power = |mark: egui_plot::GridMark| {
         if mark.value.fract().abs() < 1e-6 { format!("10^{:.0}", mark.value) } else { String::new() }
     };
-    Plot::new("roofline")
+    let plot = Plot::new("roofline")
         .height(HEIGHT)
         .allow_scroll(false)
         .x_axis_label(t.compare_intensity())
@@ -118,6 +131,7 @@ pub(super) fn roofline(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
                 plot.points(points.shape(MarkerShape::Circle));
             }
         });
+    plot.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, t.compare_roofline()));
 }
 
 /// The line under which everything on a device is, in powers of ten.

@@ -7,7 +7,8 @@ use inglenook::measure::compare::{Comparison, Measured, Outcome};
 use crate::gui::page::Page;
 use crate::gui::theme::{gap, mono, strong, text};
 
-pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
+/// Draws the table; says how wide it is.
+pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) -> f32 {
     let t = page.t;
     let header = [
         t.compare_contestant(),
@@ -17,11 +18,13 @@ pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
         t.compare_bytes(),
         t.compare_share(),
         t.compare_memory(),
+        t.compare_watts(),
+        t.compare_joules(),
         t.compare_same_top(),
         t.compare_divergence(),
         t.compare_difference(),
     ];
-    ScrollArea::horizontal().id_salt("speed").show(ui, |ui| {
+    let table = ScrollArea::horizontal().id_salt("speed").show(ui, |ui| {
         Grid::new("speed").num_columns(header.len()).striped(true).spacing([gap::LARGE, gap::SMALL]).show(
             ui,
             |ui| {
@@ -49,6 +52,7 @@ pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
             },
         );
     });
+    table.content_size.x
 }
 
 fn row(ui: &mut Ui, measured: &Measured, is_reference: bool, page: &Page<'_>) {
@@ -62,6 +66,11 @@ fn row(ui: &mut Ui, measured: &Measured, is_reference: bool, page: &Page<'_>) {
     cell(ui, format!("{:.1}", measured.bytes_per_token / 1e6));
     cell(ui, format!("{:.0} %", 100.0 * measured.share_of_bandwidth()));
     cell(ui, crate::text::gibibytes(measured.memory.total()));
+    let power = &measured.power;
+    for value in [power.watts(), power.joules_per_token()] {
+        let words = value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+        ui.label(RichText::new(words).font(mono(text::SMALL))).on_hover_text(power.about());
+    }
     cell(ui, format!("{:.1} %", 100.0 * measured.agreement.same_top));
     cell(ui, format!("{:.2e}", measured.agreement.mean_divergence));
     let difference = match measured.first_difference {

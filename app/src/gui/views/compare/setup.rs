@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use egui::{DragValue, RichText, TextEdit, Ui};
 use inglenook::measure::Stage;
 
-use super::{At, CACHES, CompareView, Running, WEIGHTS};
+use super::{At, CACHES, CompareView, Mode, Running, WEIGHTS};
 use crate::gui::command::{Command, CompareCommand};
 use crate::gui::page::Page;
-use crate::gui::parts::{Meter, primary, quiet};
+use crate::gui::parts::{Meter, choice, primary, quiet};
 use crate::gui::state::State;
 use crate::gui::theme::{gap, text};
 
@@ -17,6 +17,19 @@ pub(super) fn show(ui: &mut Ui, view: &mut CompareView, state: &State, page: &mu
     ui.spacing_mut().item_spacing.y = gap::SMALL;
     if let Some(running) = &view.running {
         return progress(ui, running, page);
+    }
+    if view.is_busy() {
+        ui.horizontal(|ui| {
+            ui.label(t.beside_under_way());
+            if quiet(ui, t.beside_stop()).clicked() {
+                page.send(Command::Compare(CompareCommand::Stop));
+            }
+        });
+        return;
+    }
+    let modes = [(Mode::Fair, t.compare_fair()), (Mode::Beside, t.beside_for_show())];
+    if let Some(mode) = choice(ui, view.mode, &modes) {
+        view.mode = mode;
     }
     if state.model.facts().is_none() {
         ui.label(t.compare_no_model());
@@ -51,8 +64,10 @@ pub(super) fn show(ui: &mut Ui, view: &mut CompareView, state: &State, page: &mu
     ui.add(edit).accessible_name(t.compare_prompt());
     ui.horizontal(|ui| {
         number(ui, t.compare_tokens(), &mut view.generate, 2..=4096);
-        ui.add_space(gap::LARGE);
-        number(ui, t.compare_runs(), &mut view.repeats, 1..=20);
+        if view.mode == Mode::Fair {
+            ui.add_space(gap::LARGE);
+            number(ui, t.compare_runs(), &mut view.repeats, 1..=20);
+        }
     });
     let hindrance = if view.count() == 0 {
         Some(t.compare_nothing_chosen())
@@ -64,15 +79,16 @@ pub(super) fn show(ui: &mut Ui, view: &mut CompareView, state: &State, page: &mu
     if let Some(trouble) = &view.trouble {
         ui.label(RichText::new(t.compare_failed(trouble)).color(page.tokens.danger));
     }
-    match hindrance {
-        Some(words) => {
-            ui.label(RichText::new(words).color(page.tokens.text_muted));
-        }
-        None => {
-            if primary(ui, &t.compare_start(view.count())).clicked() {
-                page.send(Command::Compare(CompareCommand::Start));
-            }
-        }
+    if let Some(words) = hindrance {
+        ui.label(RichText::new(words).color(page.tokens.text_muted));
+        return;
+    }
+    let words = match view.mode {
+        Mode::Fair => t.compare_start(view.count()),
+        Mode::Beside => t.beside_start(view.count()),
+    };
+    if primary(ui, &words).clicked() {
+        page.send(Command::Compare(CompareCommand::Start));
     }
 }
 

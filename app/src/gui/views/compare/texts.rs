@@ -10,7 +10,8 @@ use crate::gui::theme::{Tokens, gap, regular, strong, text};
 /// A column is no narrower than this.
 const NARROWEST: f32 = 240.0;
 
-pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
+/// Draws the columns; says how wide they are.
+pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) -> f32 {
     ui.label(RichText::new(page.t.compare_texts_hint()).size(text::SMALL).color(page.tokens.text_muted));
     let written: Vec<(&str, &Measured)> = comparison
         .entries
@@ -19,7 +20,7 @@ pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
         .collect();
     let count = written.len().max(1) as f32;
     let width = ((ui.available_width() - gap::LARGE * (count - 1.0)) / count).max(NARROWEST);
-    ScrollArea::horizontal().id_salt("texts").show(ui, |ui| {
+    let columns = ScrollArea::horizontal().id_salt("texts").show(ui, |ui| {
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = gap::LARGE;
             for (label, measured) in written {
@@ -31,6 +32,7 @@ pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) {
             }
         });
     });
+    columns.content_size.x
 }
 
 /// The text; the first token that differs is on the ember.
