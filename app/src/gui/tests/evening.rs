@@ -63,6 +63,8 @@ fn a_first_evening() {
 
     // The first question, asked otherwise, is a branch; the arrows lead back.
     let question = window.shown()[0].id;
+    window.command(Command::OpenMessage(chat, question));
+    window.frames(3);
     window.command(Command::Edit(Some(question)));
     window.frames(2);
     window.type_into("Edit message", " It is about a crow, too.");

@@ -109,7 +109,7 @@ fn on_a_full_disk_a_reply_goes_on_and_is_saved_when_there_is_room() {
         database.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
     });
     // More than what is free in the pages that there are.
-    window.type_into("Message", &"words that need room ".repeat(4000));
+    window.type_into("Message", &"words that need room ".repeat(1000));
     window.command(Command::Send);
     let told = window.wait_until_told("the disk is full");
     assert!(told.contains("keep this window open"), "{told}");

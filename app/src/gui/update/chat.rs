@@ -23,7 +23,12 @@ pub(super) fn apply(app: &mut App, command: Command, ctx: &egui::Context) {
         }
         Command::Regenerate(reply) => regenerate(app, reply),
         Command::Edit(message) => {
-            let message = message.or(app.state.last_question().map(|message| message.id));
+            let last = app.state.last_question().map(|message| message.id);
+            if let (None, Some(last)) = (message, last) {
+                // It may be out of sight, where nothing is drawn that could be typed into.
+                app.state.chat_view.go_to(last);
+            }
+            let message = message.or(last);
             let text = message.and_then(|id| app.state.chats.current.message(id)).map(|m| m.text.clone());
             app.state.editing = message.zip(text).map(|(message, text)| Editing { message, text });
             Ok(())

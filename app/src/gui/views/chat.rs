@@ -199,11 +199,13 @@ fn messages(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
     view.epoch.look(ui);
     let width = (ui.available_width() - 40.0).min(WIDEST);
     view.arrange(&state.chats.current, width);
+    let jump = view.jump.take();
     let mut scroll = ScrollArea::vertical()
         .id_salt(("messages", state.chats.current.id().0))
         .auto_shrink(false)
-        .stick_to_bottom(true);
-    match view.jump.take() {
+        // An area that sticks to its end goes back there from wherever it is sent.
+        .stick_to_bottom(!matches!(jump, Some(Jump::Message(_))));
+    match jump {
         Some(Jump::End) => {
             scroll = scroll.vertical_scroll_offset((view.height() - ui.available_height()).max(0.0));
             // Once more when all heights are known.

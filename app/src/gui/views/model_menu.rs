@@ -148,7 +148,8 @@ fn formats(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
     ui.horizontal(|ui| {
         ui.label(t.weights());
         let shown = if weights == "auto" { t.automatic().to_owned() } else { weights.clone() };
-        egui::ComboBox::from_id_salt("weights").selected_text(shown).show_ui(ui, |ui| {
+        let combo = egui::ComboBox::from_id_salt("weights").selected_text(shown);
+        let shown = combo.show_ui(ui, |ui| {
             ui.selectable_value(&mut weights, "auto".to_owned(), t.automatic());
             ui.selectable_value(&mut weights, "stored".to_owned(), t.as_stored());
             for format in WeightFormat::SMALLER {
@@ -156,24 +157,29 @@ fn formats(ui: &mut Ui, state: &State, page: &mut Page<'_>) {
                 ui.selectable_value(&mut weights, name.clone(), name);
             }
         });
+        shown.response.accessible_name(t.weights());
     });
     ui.horizontal(|ui| {
         ui.label(t.cache());
-        egui::ComboBox::from_id_salt("cache").selected_text(cache.clone()).show_ui(ui, |ui| {
+        let combo = egui::ComboBox::from_id_salt("cache").selected_text(cache.clone());
+        let shown = combo.show_ui(ui, |ui| {
             for name in ["f16", "int8"] {
                 ui.selectable_value(&mut cache, name.to_owned(), name);
             }
         });
+        shown.response.accessible_name(t.cache());
     });
     ui.horizontal(|ui| {
         ui.label(t.context());
         let shown = context.map_or(t.automatic().to_owned(), |tokens| t.tokens(tokens));
-        egui::ComboBox::from_id_salt("context").selected_text(shown).show_ui(ui, |ui| {
+        let combo = egui::ComboBox::from_id_salt("context").selected_text(shown);
+        let shown = combo.show_ui(ui, |ui| {
             ui.selectable_value(&mut context, None, t.automatic());
             for tokens in CONTEXTS {
                 ui.selectable_value(&mut context, Some(tokens), t.tokens(tokens));
             }
         });
+        shown.response.accessible_name(t.context());
     });
     if (&weights, &cache, context) != (&settings.weights, &settings.cache, settings.context) {
         page.send(Command::UseFormats { weights, cache, context });

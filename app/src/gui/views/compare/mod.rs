@@ -48,6 +48,8 @@ pub(crate) struct CompareView {
     pub(crate) mode: Mode,
     /// Chosen devices, by what `ingle devices` calls them.
     pub(crate) devices: BTreeSet<String>,
+    /// Whether the device in use was chosen for a beginning.
+    pub(crate) begun: bool,
     pub(crate) weights: BTreeSet<&'static str>,
     pub(crate) caches: BTreeSet<&'static str>,
     /// None until somebody has typed: the language's own.
@@ -77,6 +79,7 @@ impl Default for CompareView {
         Self {
             mode: Mode::Fair,
             devices: BTreeSet::new(),
+            begun: false,
             weights: BTreeSet::from(["stored", "int8"]),
             caches: BTreeSet::from(["f16"]),
             prompt: None,

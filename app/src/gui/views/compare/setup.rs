@@ -31,9 +31,12 @@ pub(super) fn show(ui: &mut Ui, view: &mut CompareView, state: &State, page: &mu
     if let Some(mode) = choice(ui, view.mode, &modes) {
         view.mode = mode;
     }
-    if state.model.facts().is_none() {
+    let Some(facts) = state.model.facts() else {
         ui.label(t.compare_no_model());
         return;
+    };
+    if !std::mem::replace(&mut view.begun, true) {
+        view.devices.insert(facts.device.id.to_string());
     }
     label(ui, page, t.compare_devices());
     ui.horizontal_wrapped(|ui| {
