@@ -32,6 +32,8 @@ pub(super) struct LaidText {
     pub(super) galley: Arc<Galley>,
     /// Characters, and where they lead.
     pub(super) links: Vec<(std::ops::Range<usize>, String)>,
+    /// Characters that are code.
+    pub(super) codes: Vec<std::ops::Range<usize>>,
 }
 
 /// How text that is no code looks: as answers do, or as thoughts do.
@@ -135,17 +137,20 @@ pub(super) fn lay_text(
         halign: align,
         ..LayoutJob::default()
     };
-    let mut links = vec![];
+    let (mut links, mut codes) = (vec![], vec![]);
     let mut characters = 0;
     for span in spans {
         let count = span.text.chars().count();
         if let Some(link) = &span.link {
             links.push((characters..characters + count, link.clone()));
         }
+        if span.look.code {
+            codes.push(characters..characters + count);
+        }
         characters += count;
         job.append(&span.text, 0.0, format(tokens, span, level > 0, size, voice));
     }
-    LaidText { galley: ui.fonts_mut(|fonts| fonts.layout_job(job)), links }
+    LaidText { galley: ui.fonts_mut(|fonts| fonts.layout_job(job)), links, codes }
 }
 
 fn format(tokens: &Tokens, span: &Span, heading: bool, size: f32, voice: Voice) -> TextFormat {
@@ -165,8 +170,6 @@ fn format(tokens: &Tokens, span: &Span, heading: bool, size: f32, voice: Voice) 
         ..TextFormat::default()
     };
     if look.code {
-        format.background = tokens.sunken;
-        format.expand_bg = 2.0;
         format.color = tokens.code_keyword;
     }
     if look.struck {
@@ -175,7 +178,6 @@ fn format(tokens: &Tokens, span: &Span, heading: bool, size: f32, voice: Voice) 
     }
     if span.link.is_some() {
         format.color = tokens.ember;
-        format.underline = Stroke::new(1.0, tokens.ember.gamma_multiply(0.5));
     }
     format
 }

@@ -1,5 +1,6 @@
 //! Drawing leaves that are laid out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use egui::text_selection::LabelSelectionState;
@@ -45,7 +46,7 @@ pub(super) fn leaf(ui: &mut Ui, tokens: &Tokens, drawn: &Drawn<'_>) -> Option<Cl
         paint_marker(ui, tokens, marker, area.min);
     }
     match laid {
-        Laid::Text(laid) => show_text(ui, laid, area.min, *id),
+        Laid::Text(laid) => show_text(ui, tokens, laid, area.min, *id),
         Laid::Code(galley) => {
             let Kind::Code(code) = &leaf.kind else { return None };
             show_code(ui, tokens, code, galley, *area, *id, copy)
@@ -55,7 +56,7 @@ pub(super) fn leaf(ui: &mut Ui, tokens: &Tokens, drawn: &Drawn<'_>) -> Option<Cl
             let mut clicked = None;
             for (index, cell) in table.cells.iter().enumerate() {
                 let at = area.min + cell.at.to_vec2();
-                clicked = show_text(ui, &cell.text, at, id.with(index)).or(clicked);
+                clicked = show_text(ui, tokens, &cell.text, at, id.with(index)).or(clicked);
             }
             clicked
         }
@@ -89,7 +90,19 @@ fn paint_marker(ui: &Ui, tokens: &Tokens, marker: &Marker, at: Pos2) {
 }
 
 /// Text that can be selected, and whose links can be followed.
-fn show_text(ui: &Ui, laid: &LaidText, at: Pos2, id: Id) -> Option<Clicked> {
+fn show_text(ui: &Ui, tokens: &Tokens, laid: &LaidText, at: Pos2, id: Id) -> Option<Clicked> {
+    for range in &laid.codes {
+        for stretch in stretches(&laid.galley, range, at) {
+            let behind = stretch.glyphs.expand2(vec2(3.0, 1.0));
+            ui.painter().rect_filled(behind, CornerRadius::same(radius::SMALL), tokens.sunken);
+        }
+    }
+    for (range, _) in &laid.links {
+        let stroke = Stroke::new(1.0, tokens.ember.gamma_multiply(0.5));
+        for Stretch { glyphs, baseline } in stretches(&laid.galley, range, at) {
+            ui.painter().hline(glyphs.x_range(), baseline + 3.0, stroke);
+        }
+    }
     let response = show_galley(ui, &laid.galley, at, id);
     if laid.links.is_empty() || !response.hovered() {
         return None;
@@ -99,6 +112,34 @@ fn show_text(ui: &Ui, laid: &LaidText, at: Pos2, id: Id) -> Option<Clicked> {
     let (_, link) = laid.links.iter().find(|(range, _)| range.contains(&over))?;
     ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
     response.clicked().then(|| Clicked::Link(link.clone()))
+}
+
+/// Where some characters lie within one line.
+struct Stretch {
+    glyphs: Rect,
+    baseline: f32,
+}
+
+/// Where characters lie, line by line. Lines are higher than their glyphs, and the galley's own backgrounds and underlines are as
+/// high as lines.
+fn stretches(galley: &Galley, range: &Range<usize>, at: Pos2) -> Vec<Stretch> {
+    let mut first = 0;
+    let mut found = vec![];
+    for row in &galley.rows {
+        let glyphs = row.glyphs.iter().enumerate();
+        let within = glyphs.filter(|(place, _)| range.contains(&(first + place))).map(|(_, glyph)| glyph);
+        let origin = at + row.pos.to_vec2();
+        let stretch = within.fold(None, |stretch: Option<Stretch>, glyph| {
+            let baseline = origin.y + glyph.pos.y;
+            let top_left = pos2(origin.x + glyph.pos.x, baseline - glyph.font_ascent);
+            let one = Rect::from_min_size(top_left, vec2(glyph.advance_width, glyph.font_height));
+            let glyphs = stretch.map_or(one, |before| before.glyphs.union(one));
+            Some(Stretch { glyphs, baseline })
+        });
+        found.extend(stretch);
+        first += row.glyphs.len() + usize::from(row.ends_with_newline);
+    }
+    found
 }
 
 /// Lines of glyphs that can be selected. Screen readers get their text.

@@ -11,6 +11,7 @@ mod library;
 mod list;
 mod looks;
 mod losses;
+mod pictures;
 mod speed;
 mod troubles;
 

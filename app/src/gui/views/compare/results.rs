@@ -2,7 +2,7 @@
 
 use egui::{Grid, RichText, ScrollArea, Ui};
 use inglenook::measure::Series;
-use inglenook::measure::compare::{Comparison, Measured, Outcome};
+use inglenook::measure::compare::{Comparison, Entry, Measured, Outcome};
 
 use crate::gui::page::Page;
 use crate::gui::theme::{gap, mono, strong, text};
@@ -10,7 +10,9 @@ use crate::gui::theme::{gap, mono, strong, text};
 /// Draws the table; says how wide it is.
 pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) -> f32 {
     let t = page.t;
-    let header = [
+    // Two columns of nothing would push what matters out of sight; the note below says why they are missing.
+    let power = comparison.entries.iter().filter_map(Entry::measured).any(|one| one.power.watts().is_some());
+    let mut header = vec![
         t.compare_contestant(),
         t.compare_first_token(),
         t.compare_prefill(),
@@ -18,12 +20,11 @@ pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) -> f32
         t.compare_bytes(),
         t.compare_share(),
         t.compare_memory(),
-        t.compare_watts(),
-        t.compare_joules(),
-        t.compare_same_top(),
-        t.compare_divergence(),
-        t.compare_difference(),
     ];
+    if power {
+        header.extend([t.compare_watts(), t.compare_joules()]);
+    }
+    header.extend([t.compare_same_top(), t.compare_divergence(), t.compare_difference()]);
     let table = ScrollArea::horizontal().id_salt("speed").show(ui, |ui| {
         Grid::new("speed").num_columns(header.len()).striped(true).spacing([gap::LARGE, gap::SMALL]).show(
             ui,
@@ -44,7 +45,7 @@ pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) -> f32
                         }
                         Outcome::Done(measured) => {
                             let is_reference = comparison.reference == Some(place);
-                            row(ui, measured, is_reference, page);
+                            row(ui, measured, is_reference, power, page);
                         }
                     }
                     ui.end_row();
@@ -55,7 +56,7 @@ pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) -> f32
     table.content_size.x
 }
 
-fn row(ui: &mut Ui, measured: &Measured, is_reference: bool, page: &Page<'_>) {
+fn row(ui: &mut Ui, measured: &Measured, is_reference: bool, power: bool, page: &Page<'_>) {
     let t = page.t;
     let cell = |ui: &mut Ui, words: String| {
         ui.label(RichText::new(words).font(mono(text::SMALL)));
@@ -66,10 +67,11 @@ fn row(ui: &mut Ui, measured: &Measured, is_reference: bool, page: &Page<'_>) {
     cell(ui, format!("{:.1}", measured.bytes_per_token / 1e6));
     cell(ui, format!("{:.0} %", 100.0 * measured.share_of_bandwidth()));
     cell(ui, crate::text::gibibytes(measured.memory.total()));
-    let power = &measured.power;
-    for value in [power.watts(), power.joules_per_token()] {
-        let words = value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
-        ui.label(RichText::new(words).font(mono(text::SMALL))).on_hover_text(power.about());
+    if power {
+        for value in [measured.power.watts(), measured.power.joules_per_token()] {
+            let words = value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+            ui.label(RichText::new(words).font(mono(text::SMALL))).on_hover_text(measured.power.about());
+        }
     }
     cell(ui, format!("{:.1} %", 100.0 * measured.agreement.same_top));
     cell(ui, format!("{:.2e}", measured.agreement.mean_divergence));
