@@ -62,6 +62,7 @@ pub(super) fn best(
         }
     }
     match best {
+        Some((_, least)) if !least.is_finite() => Err(CalibrateError::NotFinite("its logits".to_owned())),
         Some((candidate, _)) => Ok((candidate, tried)),
         None => Err(MeasureError::Settings("nothing was tried".to_owned()).into()),
     }

@@ -65,13 +65,18 @@ const RIGHT: f64 = 196.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 52.0;
 const LEGEND_LINE: f64 = 20.0;
+/// Around a name in the legend, with the line before it.
+const LEGEND_MARGIN: f64 = 64.0;
+/// A character of it: on average narrower, in fonts that are usual.
+const CHARACTER: f64 = 6.6;
 /// More marks than this would run into each other.
 const MOST_MARKS: usize = 9;
 
 impl Plot {
     /// The whole file.
     pub fn svg(&self) -> String {
-        let height = TITLE_HEIGHT + PANEL_HEIGHT * self.panels.len().max(1) as f64;
+        let panels: f64 = self.panels.iter().map(Panel::height).sum();
+        let height = TITLE_HEIGHT + panels.max(PANEL_HEIGHT);
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
              role=\"img\">\n<title>{title}</title>\n{style}<rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\"/>\n\
@@ -82,11 +87,12 @@ impl Plot {
         if self.panels.is_empty() {
             out += "<text x=\"16\" y=\"64\">nothing was measured</text>\n";
         }
-        for (place, panel) in self.panels.iter().enumerate() {
-            let top = TITLE_HEIGHT + PANEL_HEIGHT * place as f64;
+        let mut top = TITLE_HEIGHT;
+        for panel in &self.panels {
             let _ = writeln!(out, "<g transform=\"translate(0 {top})\">");
             out += &panel.svg();
             out += "</g>\n";
+            top += panel.height();
         }
         out + "</svg>\n"
     }
@@ -180,11 +186,22 @@ fn unit(length: f64) -> f64 {
 }
 
 impl Panel {
+    /// High enough for its legend.
+    fn height(&self) -> f64 {
+        PANEL_HEIGHT.max(TOP + BOTTOM + LEGEND_LINE * self.lines.len() as f64)
+    }
+
+    /// The room beside the area of lines, for the longest name in the legend.
+    fn right(&self) -> f64 {
+        let longest = self.lines.iter().map(|line| line.label.chars().count()).max().unwrap_or(0);
+        (LEGEND_MARGIN + CHARACTER * longest as f64).clamp(RIGHT, WIDTH / 2.0)
+    }
+
     fn svg(&self) -> String {
         let shown = |(x, y): &(f64, f64)| shows(self.x_scale, *x) && shows(self.y_scale, *y);
         let points = self.lines.iter().flat_map(|line| &line.points).copied();
         let (xs, ys): (Vec<f64>, Vec<f64>) = points.filter(shown).unzip();
-        let (left, right, top, bottom) = (LEFT, WIDTH - RIGHT, TOP, PANEL_HEIGHT - BOTTOM);
+        let (left, right, top, bottom) = (LEFT, WIDTH - self.right(), TOP, self.height() - BOTTOM);
         let x = Axis::new(self.x_scale, &xs, None, (left, right));
         let y = Axis::new(self.y_scale, &ys, self.rule, (bottom, top));
         let mut out = format!("<text class=\"name\" x=\"16\" y=\"16\">{}</text>\n", escaped(&self.title));

@@ -34,11 +34,6 @@ pub(crate) fn run(arguments: &ExperimentArguments) -> anyhow::Result<()> {
     };
     let report = experiment(&devices, &source, &request, &mut |status| watching.tell(status), &mut finished)?;
     watching.finish();
-    if let Some(path) = &arguments.plot {
-        let svg = report.plot().svg();
-        files::write_atomically(path, |file| Ok(file.write_all(svg.as_bytes())?))?;
-        eprintln!("{} is written", path.display());
-    }
     if !arguments.output.json {
         text::print(&text::printable(&format!("{}\n", report.head())))?;
     }
@@ -46,8 +41,16 @@ pub(crate) fn run(arguments: &ExperimentArguments) -> anyhow::Result<()> {
     if !arguments.output.json {
         text::print(&text::printable(&format!("\n{}", report.verdicts())))?;
     }
+    // Last, so that a path that cannot be written loses nothing but the plot.
+    if let Some(path) = &arguments.plot {
+        let svg = report.plot().svg();
+        files::write_atomically(path, |file| Ok(file.write_all(svg.as_bytes())?))?;
+        eprintln!("{} is written", path.display());
+    }
     unless_stopped(report.cancelled)?;
-    if let [Part { failure: Some(reason), device, .. }] = report.parts.as_slice() {
+    if report.parts.iter().all(|part| part.failure.is_some())
+        && let Some(Part { failure: Some(reason), device, .. }) = report.parts.first()
+    {
         bail!("{device}: {reason}");
     }
     Ok(())

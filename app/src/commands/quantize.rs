@@ -17,6 +17,7 @@ use super::load::{model_folder, with_progress};
 use super::measuring::Watching;
 use super::quality::USUAL_WINDOW;
 use crate::cli::{CalibrationArguments, QuantizeArguments};
+use crate::failure::usage;
 use crate::interrupt::{self, Stoppable};
 use crate::{files, text};
 
@@ -35,6 +36,10 @@ pub(crate) fn run(arguments: &QuantizeArguments) -> anyhow::Result<()> {
         formats.layers,
         formats.embedding
     );
+    if calibrates && arguments.out.symlink_metadata().is_ok() {
+        // Before minutes are spent on a calibration.
+        return Err(usage(format!("{} is there already; name a new folder", arguments.out.display())));
+    }
     let mut rescaling = Rescaling::default();
     if let Some(calibrated) = calibrated(&arguments.calibration, &model, &formats)? {
         eprint!("{}", told(&calibrated));

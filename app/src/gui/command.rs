@@ -391,6 +391,8 @@ impl Command {
         let popup = ctx.any_popup_open()
             || state.palette.is_some()
             || state.editing.is_some()
+            || state.renaming.is_some()
+            || state.compare.renaming.is_some()
             || state.asking.is_some();
         let mut pressed = vec![];
         let mut list = Self::listed();

@@ -52,10 +52,17 @@ pub(crate) fn ask(dialog: impl Future<Output = Option<rfd::FileHandle>>) -> Answ
 
 /// A path in which `~` stands for the home folder, as it does where people usually type paths.
 pub(crate) fn with_home(typed: &str) -> PathBuf {
-    match (typed.strip_prefix("~/"), std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
+    let below = if typed == "~" { Some("") } else { typed.strip_prefix("~/") };
+    match (below, std::env::home_dir()) {
+        (Some(below), Some(home)) => home.join(below),
         _ => PathBuf::from(typed),
     }
+}
+
+/// The whole of a path that was typed: what is remembered of it must mean the same where the program starts elsewhere.
+pub(crate) fn whole(typed: &str) -> PathBuf {
+    let path = with_home(typed);
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// What is wrong with a path that was typed.
@@ -130,7 +137,10 @@ mod tests {
     fn the_home_folder_can_be_written_short() {
         let home = std::env::home_dir().unwrap();
         assert_eq!(with_home("~/models"), home.join("models"));
+        assert_eq!(with_home("~"), home);
         assert_eq!(with_home("/models"), PathBuf::from("/models"));
+        assert_eq!(whole("a.json"), std::env::current_dir().unwrap().join("a.json"));
+        assert_eq!(whole(""), PathBuf::new());
         assert_eq!(with_home("owner/model"), PathBuf::from("owner/model"));
     }
 

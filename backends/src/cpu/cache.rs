@@ -18,6 +18,13 @@ pub(super) struct Pool {
     scales: Option<MmapMut>,
 }
 
+impl Pool {
+    /// What was asked of the system.
+    fn size(&self) -> u64 {
+        [&self.codes, &self.scales].into_iter().flatten().map(|memory| memory.len() as u64).sum()
+    }
+}
+
 /// The cache of one layer.
 pub(super) struct LayerCache {
     pub(super) layout: CacheLayout,
@@ -116,6 +123,11 @@ impl LayerCache {
             Ok(Self { layout, keys, values })
         };
         plan.caches.iter().map(|cache| layer(cache.layout(options))).collect()
+    }
+
+    /// The memory that it takes.
+    pub(super) fn size(&self) -> u64 {
+        self.keys.size() + self.values.size()
     }
 
     pub(super) fn copy_page(&mut self, copy: PageCopy) {

@@ -47,10 +47,12 @@ impl CpuRunner {
         let (cache, limits, count) = (&options.cache, &options.limits, threads.count());
         let sizes = ScratchSizes::of(&plan, cache, limits, isa, count);
         sizes.reserve_on_threads(threads.pool())?;
+        let caches = LayerCache::all_of(&plan, cache)?;
+        let planned = footprint(&plan, cache, limits, &sizes, count);
         Ok(Self {
-            memory: footprint(&plan, cache, limits, &sizes, count),
+            memory: Footprint { cache: caches.iter().map(LayerCache::size).sum(), ..planned },
             values: Values::new(&plan, limits)?,
-            caches: LayerCache::all_of(&plan, cache)?,
+            caches,
             rotations: Rotation::all_of(&plan, limits.rows)?,
             scratch: Scratch::new(&sizes)?,
             cache: options.cache,

@@ -3,6 +3,12 @@
 //! A step that writes a token is a few hundred operators. Most of its time goes into products that all threads share, a few hundred
 //! microseconds each; between two of them is a little work for one thread. The pool's idle threads go to sleep there within
 //! microseconds, and waking one takes tens of them. So while a step is carried out the others look for work without sleeping.
+//!
+//! On two cores of a Xeon with AVX-512, six pairs of runs with and without (`ingle bench --backend cpu --weights int8 -n 48`): decode was
+//! quicker in all, by 5 % in the median for a model of 135 million weights, by 3 % for one of a billion.
+//!
+//! What it costs: where several models are stepped at once on the same threads, one that was kept awake may take a whole step of another
+//! model, and its own step ends after that.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

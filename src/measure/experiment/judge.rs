@@ -55,7 +55,7 @@ fn weight_only(first: &Curve, curve: &Curve) -> Vec<Claim> {
             first.label
         ),
         found: told(found),
-        held: Some(match (expected, found) {
+        held: both_rates(first, curve).then_some(match (expected, found) {
             (None, None) => true,
             (Some(expected), Some(found)) => expected.abs_diff(found) <= 1,
             // Beyond the last size may be one size beside the last.
@@ -81,7 +81,9 @@ fn w8a8(first: &Curve, curve: &Curve) -> Vec<Claim> {
     let mut claims = vec![];
     if let [few, .., many] = gains.as_slice() {
         claims.push(near(first, curve, few, &why_bytes(first, curve, 0)));
-        claims.push(near(first, curve, many, &rates));
+        let mut of_rates = near(first, curve, many, &rates);
+        of_rates.held = of_rates.held.filter(|_| both_rates(first, curve));
+        claims.push(of_rates);
     }
     claims.extend(not_slower(first, curve, &gains, SAME, "it reads less, and its products are no slower"));
     claims
@@ -138,6 +140,13 @@ fn cache(first: &Curve, curve: &Curve) -> Vec<Claim> {
         let mut claim = near(first, curve, longest, &why);
         claim.expected = format!("attention: {}", claim.expected);
         claims.push(claim);
+    } else {
+        claims.push(Claim {
+            expected: format!("attention with {} is quicker than with {}", curve.label, first.label),
+            why: "a token takes fewer bytes in the cache".to_owned(),
+            found: "the device has no clock for it".to_owned(),
+            held: None,
+        });
     }
     let steps = curve.gains_over(first);
     if let Some(longest) = steps.last() {
@@ -159,6 +168,11 @@ fn cache(first: &Curve, curve: &Curve) -> Vec<Claim> {
     claims
 }
 
+/// Whether it is known how fast both compute. What is expected where arithmetic is the limit cannot be judged without.
+const fn both_rates(first: &Curve, curve: &Curve) -> bool {
+    first.peaks.operations_per_second.is_some() && curve.peaks.operations_per_second.is_some()
+}
+
 /// What two variants read at a size, as a reason.
 fn why_bytes(first: &Curve, curve: &Curve, place: usize) -> String {
     let bytes = |curve: &Curve| curve.points.get(place).map_or(f64::NAN, |point| point.step.bytes);
@@ -178,7 +192,9 @@ fn near(first: &Curve, curve: &Curve, gain: &Gain, why: &str) -> Claim {
         ),
         why: why.to_owned(),
         found: format!("{} times", number(gain.found)),
-        held: Some((gain.found / gain.expected - 1.0).abs() <= NEAR),
+        held: Some((gain.found / gain.expected - 1.0).abs())
+            .filter(|off| off.is_finite())
+            .map(|off| off <= NEAR),
     }
 }
 

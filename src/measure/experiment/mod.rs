@@ -190,14 +190,18 @@ pub struct Request {
     pub tier: Option<String>,
 }
 
+/// Tokens in the cache and sequences in a step where an experiment is not about them.
+const CONTEXT: usize = 128;
+const BATCH: usize = 1;
+
 impl Request {
     /// An experiment as it is by default, on weights of this format where it is not about them.
     pub fn new(experiment: Experiment, weights: WeightFormat) -> Self {
         Self {
             experiment,
             sizes: experiment.usual_sizes().to_vec(),
-            context: 128,
-            batch: 1,
+            context: CONTEXT,
+            batch: BATCH,
             repeats: 5,
             formats: Experiment::usual_formats().to_vec(),
             weights,
@@ -214,12 +218,21 @@ impl Request {
             "one turn at least has to be measured"
         } else if self.context == 0 || self.batch == 0 {
             "a token that is written has something before it, in one sequence at least"
+        } else if self.batch != BATCH && self.experiment.axis() == Axis::Rows {
+            "the sizes are numbers of sequences or rows here, so the batch is not given"
+        } else if self.context != CONTEXT && !self.takes_context() {
+            "the context is what the sizes are about, or there is none, so it is not given"
         } else if self.experiment == Experiment::WeightOnly && self.formats.is_empty() {
             "a format at least has to stand against f16"
         } else {
             return Ok(());
         };
         Err(MeasureError::Settings(fault.to_owned()))
+    }
+
+    /// Whether each sequence has a context of a length that is given.
+    fn takes_context(&self) -> bool {
+        self.experiment != Experiment::W8a8 && self.experiment.axis() == Axis::Rows
     }
 
     fn step(&self, size: usize) -> Step {

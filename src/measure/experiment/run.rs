@@ -151,24 +151,25 @@ fn on(
     check_room(device, &plans)?;
     let bandwidth = || device.backend.measure_bandwidth(&device.info.id);
     let read = bandwidth()?;
-    let mut peaks: HashMap<&'static str, Peaks> = HashMap::new();
-    let mut prepared = vec![];
+    let mut peaks: HashMap<(&'static str, String), Peaks> = HashMap::new();
+    let (mut prepared, mut tiers) = (vec![], vec![]);
     for (variant, plan, mut options) in plans {
         let (runner, kernels) = watcher.loading(|progress| {
             device.prepare(Arc::clone(&plan), subject.weights(), &mut options, progress)
         })?;
         watcher.stage(Stage::Peaks, 1)?;
         let (format, tier) = (variant.weights, kernels.tier);
-        let peaks = if let Some(known) = peaks.get(format.name()) {
+        let peaks = if let Some(known) = peaks.get(&(format.name(), tier.clone())) {
             *known
         } else {
             let found = Peaks::with_bandwidth(device, read, format, &tier, &mut no_progress)?;
-            peaks.insert(format.name(), found);
+            peaks.insert((format.name(), tier.clone()), found);
             found
         };
-        part.tier = tier;
+        tiers.push(tier);
         prepared.push(Prepared { variant, plan, options, runner, peaks, points: vec![] });
     }
+    part.tier = tell_tiers(&mut prepared, tiers);
     // A floor is not to be flattered by a measurement of the memory that was disturbed.
     let again = bandwidth()?;
     prepared.iter_mut().for_each(|one| one.peaks = one.peaks.at_least(again));
@@ -178,6 +179,19 @@ fn on(
     }
     part.curves = prepared.into_iter().map(Prepared::curve).collect();
     Ok(())
+}
+
+/// The set of kernels that all variants run on. Where a set was passed over for some of them their labels tell which they got, since a
+/// gain is then one of kernels, too.
+fn tell_tiers(prepared: &mut [Prepared], mut tiers: Vec<String>) -> String {
+    if tiers.iter().any(|tier| *tier != tiers[0]) {
+        for (one, tier) in prepared.iter_mut().zip(&tiers) {
+            one.variant.label = format!("{} ({tier})", one.variant.label);
+        }
+    }
+    tiers.sort();
+    tiers.dedup();
+    tiers.join(" and ")
 }
 
 /// All variants are on the device at once; says so where there is no room for that.

@@ -47,9 +47,18 @@ pub(super) struct Counter {
 
 impl Counter {
     /// Between two readings.
-    pub(super) fn joules(&self, before: u64, after: u64) -> f64 {
-        let around = if after < before { self.range.unwrap_or(0) } else { 0 };
-        (after.saturating_add(around)).saturating_sub(before) as f64 / 1e6
+    pub(super) fn joules(&self, before: u64, after: u64) -> Result<f64, String> {
+        let around = match self.range {
+            _ if after >= before => 0,
+            Some(range) => range,
+            None => {
+                return Err(format!(
+                    "{} began anew, and does not say after how much it does",
+                    self.file.display()
+                ));
+            }
+        };
+        Ok((after.saturating_add(around)).saturating_sub(before) as f64 / 1e6)
     }
 }
 

@@ -67,7 +67,7 @@ fn counters_of_all_processors_are_added_and_may_begin_again() {
 fn times_that_are_too_short_for_a_sensor_have_no_power() {
     let root = processors();
     let reason = reason(root.path(), &device(DeviceKind::Cpu, "Intel"));
-    assert!(reason.contains("the processor says nothing of less than 0.1 s"), "{reason}");
+    assert!(reason.contains("the processor says nothing of less than 0.05 s"), "{reason}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use ingle_backends::plan::{FusionSet, MatrixPart};
 use ingle_backends::{MatrixRequest, WeightError, WeightSource};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::Table;
 use crate::measure::table::{number, percent};
+use crate::measure::{MeasureError, Table};
 use crate::model::{LoadError, Model, WeightChoice};
 
 const ROWS: usize = 64;
@@ -54,7 +54,13 @@ pub fn on_normal_weights(formats: &[WeightFormat]) -> Result<Codebooks, FormatEr
 }
 
 /// The same with the weights of all projections in a model's layers.
-pub fn on_weights_of(model: &Model, formats: &[WeightFormat]) -> Result<Codebooks, LoadError> {
+pub fn on_weights_of(model: &Model, formats: &[WeightFormat]) -> Result<Codebooks, MeasureError> {
+    if let Some(by) = model.checkpoint.quantization() {
+        return Err(MeasureError::Settings(format!(
+            "{} is quantised already ({by}), and what is rounded again shows nothing; give the original",
+            model.folder.display()
+        )));
+    }
     let plan = model.plan(WeightChoice::Format(WeightFormat::F32), None, FusionSet::none())?.0;
     let mut sums = Sums::new(formats);
     for matrix in &plan.matrices {
@@ -63,6 +69,10 @@ pub fn on_weights_of(model: &Model, formats: &[WeightFormat]) -> Result<Codebook
             sums.add_part(&*model.checkpoint, part, matrix.cols)
                 .map_err(|source| LoadError::Weights { folder: model.folder.clone(), source })?;
         }
+    }
+    if sums.count == 0 {
+        let fault = format!("{} has no weights of layers that could be looked at", model.folder.display());
+        return Err(MeasureError::Settings(fault));
     }
     Ok(sums.result(format!("the layers of {}", model.name())))
 }

@@ -54,7 +54,7 @@ fn a_device_that_is_lost_again_and_again_is_given_up_for_the_cpu() {
             std::thread::sleep(Duration::from_millis(1));
         }
     });
-    let told = window.wait_until_told("The reply goes on on the CPU");
+    let told = window.wait_until_told("The reply continues on the CPU");
     assert!(told.contains(&gpu.id.to_string()), "{told}");
     window.wait("it is on the CPU", |state| {
         state.model.facts().is_some_and(|facts| facts.device.id.backend == "cpu")

@@ -54,7 +54,7 @@ fn a_model_of_the_last_time_that_is_gone_is_missed() {
     let folder = window.model.path().to_owned();
     fs::remove_dir_all(&folder).unwrap();
     let mut window = window.again();
-    let told = window.wait_until_told("not there any more");
+    let told = window.wait_until_told("there is no folder");
     assert!(told.contains(folder.to_str().unwrap()), "{told}");
     assert!(window.state().model.is_none());
     // It is said once.
@@ -170,6 +170,8 @@ fn a_megabyte_that_is_pasted_is_kept_and_the_window_stays_quick() {
     let MessageState::Failed(why) = &shown[1].state else { panic!("{:?}", shown[1].state) };
     assert!(why.contains("context"), "{why}");
     window.frames(3);
+    // Nor does it stand in the way of what is said next.
+    window.exchange("something short");
 }
 
 /// As a dialog answers on a desktop that has none.

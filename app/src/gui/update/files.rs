@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::app::{App, Picked};
 use super::super::command::{Command, CompareCommand};
-use super::super::dialog::{Answer, Purpose, ask, check, with_home};
+use super::super::dialog::{Answer, Purpose, ask, check, whole};
 use super::super::job::Job;
 use super::super::state::{Asking, State};
 use super::super::views::View;
@@ -105,7 +105,7 @@ fn asking(state: &State, purpose: Purpose) -> Asking {
 /// Takes the path that was typed, if it can be.
 fn take_typed(app: &mut App, ctx: &egui::Context) {
     let Some(asking) = &mut app.state.asking else { return };
-    let path = with_home(asking.typed.trim());
+    let path = whole(asking.typed.trim());
     match check(asking.purpose, &path) {
         Ok(()) => {
             let purpose = asking.purpose;

@@ -9,7 +9,7 @@ use super::super::state::{ModelState, Trouble};
 use super::chat::{begun, end};
 use super::list::enter;
 use crate::conversation::{ConversationId, MessageId, MessageState, Statistics};
-use crate::store::{Notice, StoreEvent};
+use crate::store::{Access, Notice, StoreEvent};
 
 /// Takes in what happened at the desk.
 pub(in super::super) fn take_news(app: &mut App) {
@@ -164,7 +164,12 @@ pub(in super::super) fn take_events(app: &mut App) {
                 }
             }
             StoreEvent::Notice(Notice::SavedAgain) => state.toasts.done(Notice::SavedAgain.to_string(), None),
-            StoreEvent::Notice(notice) => state.toasts.problem(notice.to_string()),
+            StoreEvent::Notice(notice) => {
+                if let Notice::NotKept { why } = &notice {
+                    state.access = Some(Access::InMemory(why.clone()));
+                }
+                state.toasts.problem(notice.to_string());
+            }
             StoreEvent::Comparison { id, result } => super::compare::opened(app, id, result),
         }
     }

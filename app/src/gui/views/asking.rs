@@ -18,7 +18,8 @@ pub(super) fn show(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
         Purpose::Model => t.choose_folder(),
         Purpose::Library => t.choose_library_folder(),
         Purpose::Import => t.import(),
-        Purpose::Export(_) | Purpose::ExportComparison(_) => t.export(),
+        Purpose::Export(_) => t.export(),
+        Purpose::ExportComparison(_) => t.compare_export_title(),
     };
     let frame = Frame::new()
         .fill(tokens.raised)

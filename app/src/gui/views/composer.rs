@@ -1,5 +1,7 @@
 //! Where messages are typed.
 
+use egui::text::{CCursor, CCursorRange};
+use egui::text_edit::TextEditState;
 use egui::{
     Align, Frame, Key, KeyboardShortcut, Layout, Margin, Modifiers, RichText, ScrollArea, Stroke, TextEdit,
     Ui,
@@ -78,6 +80,11 @@ fn field(ui: &mut Ui, state: &mut State, page: &mut Page<'_>) {
         if state.focus == Some(Field::Composer) {
             state.focus = None;
             response.request_focus();
+            // Behind what is there already, such as a suggestion that was chosen.
+            let end = CCursorRange::one(CCursor::new(state.draft().chars().count()));
+            let mut edited = TextEditState::load(ui.ctx(), id()).unwrap_or_default();
+            edited.cursor.set_char_range(Some(end));
+            edited.store(ui.ctx(), id());
         }
     });
     if sends {

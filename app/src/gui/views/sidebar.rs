@@ -106,8 +106,10 @@ impl Days {
         let began = |days| {
             let midnight = now.date_naive().checked_sub_days(chrono::Days::new(days)).unwrap_or_default();
             let midnight = midnight.and_time(NaiveTime::MIN);
-            // Where clocks are changed at midnight, a day begins later.
-            let time = midnight.and_local_timezone(Local).earliest();
+            // Where clocks are put forward at midnight, a day begins an hour later.
+            let later = midnight + chrono::TimeDelta::hours(1);
+            let at = |time: chrono::NaiveDateTime| time.and_local_timezone(Local).earliest();
+            let time = at(midnight).or_else(|| at(later));
             Moment(time.map_or_else(|| midnight.and_utc().timestamp_millis(), |time| time.timestamp_millis()))
         };
         Self { today: began(0), yesterday: began(1), last_week: began(7), last_month: began(30) }

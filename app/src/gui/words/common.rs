@@ -48,7 +48,7 @@ words! {
     imported(count: usize): "{count} conversations imported", "已导入 {count} 个对话";
     drop_here: "Drop a model folder, or exported conversations", "将模型文件夹或导出的对话拖放到这里";
 
-    no_dialog: "This desktop has no dialog to choose files with: no portal answers. A path typed here does the same, and so does a file or a folder that is dropped on the window.", "此桌面没有选择文件的对话框：没有可用的 portal。可以在这里输入路径，也可以把文件或文件夹拖入窗口。";
+    no_dialog: "This desktop has no dialog to choose files with. A path typed here does the same.", "此桌面没有选择文件的对话框，可以在这里输入路径。";
     path: "Path", "路径";
     path_to_write: "Path of the new file", "新文件的路径";
     take_path: "Use this path", "使用此路径";

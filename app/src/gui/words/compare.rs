@@ -46,7 +46,7 @@ words! {
     compare_failed(reason: &str): "The comparison could not begin: {reason}", "无法开始比较：{reason}";
     compare_cut_short: "It was stopped; what was measured before is shown.", "已停止，显示的是此前测得的结果。";
 
-    compare_done(prompt: usize, tokens: usize, runs: usize): "Prompt of {prompt} tokens; {tokens} written in each run, {runs} runs after one to warm up. Medians, ± half the distance between the largest and the smallest.",
+    compare_done(prompt: usize, tokens: usize, runs: usize): "Prompt of {prompt} tokens; {tokens} written in each run, after one to warm up {runs} counted. Medians, ± half the distance between the largest and the smallest.",
         "提示 {prompt} 个词元；每次运行生成 {tokens} 个词元，预热后共 {runs} 次。数值为中位数，± 为最大值与最小值之差的一半。";
 
     compare_speed: "Speed and memory", "速度与内存";

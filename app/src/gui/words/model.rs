@@ -32,8 +32,8 @@ words! {
     device_other: "Not used: another device comes before it", "未使用：有更优先的设备";
     device_kind_and_driver(kind: &str, driver: &str): "{kind}, driver {driver}", "{kind}，驱动 {driver}";
     device_lost(reason: &str): "{reason}. The model is being loaded again, and the reply will go on.", "{reason}。正在重新加载模型，回复将继续。";
-    goes_on_on_cpu(device: &str, reason: &str): "{device} is given up: {reason}. The reply goes on on the CPU.", "已放弃 {device}：{reason}。回复将在 CPU 上继续。";
-    model_is_gone(folder: &str): "The model of the last time is not there any more: {folder} was moved or deleted.", "上次使用的模型已不在：{folder} 已被移动或删除。";
+    goes_on_on_cpu(device: &str, reason: &str): "{device} is given up: {reason}. The reply continues on the CPU.", "已放弃 {device}：{reason}。回复将在 CPU 上继续。";
+    model_is_gone(folder: &str): "The model that was open last cannot be opened: there is no folder {folder}. Models has all others.", "无法打开上次使用的模型：文件夹 {folder} 不存在。其他模型见「模型」页。";
     device_restored(seconds: f64): "Loaded again in {seconds:.1} s; the reply goes on.", "已在 {seconds:.1} 秒内重新加载；回复继续。";
 
     weights: "Weights", "权重";

@@ -3,8 +3,8 @@
 use super::words;
 
 words! {
-    kept_in(file: &str): "Conversations are kept in {file}", "对话保存在 {file}";
-    not_kept(why: &str): "Conversations are not kept: {why}", "对话不会保存：{why}";
+    kept_in(file: &str): "Conversations are kept in {file}.", "对话保存在 {file}。";
+    not_kept(why: &str): "Conversations are not kept: {why}.", "对话不会保存：{why}。";
     looks: "Looks", "外观";
     theme_label: "Colours", "配色";
     language_label: "Language", "语言";

@@ -53,6 +53,11 @@ pub(super) fn show(ui: &mut Ui, comparison: &Comparison, page: &Page<'_>) -> f32
             },
         );
     });
+    if !power {
+        for note in comparison.power_notes() {
+            ui.label(RichText::new(note).size(text::SMALL).color(page.tokens.text_faint));
+        }
+    }
     table.content_size.x
 }
 
