@@ -10,9 +10,9 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
 use inglenook::backend::{BackendError, DeviceKind};
-use inglenook::chat::{Conversation, Ending, Overflow, ReplyOptions, TextReply};
+use inglenook::chat::{ChatError, Conversation, Ending, Overflow, Prompt, ReplyOptions, TextReply};
 use inglenook::engine::{Request, Session, Timings};
-use inglenook::model::LoadError;
+use inglenook::model::{LoadError, ModelText};
 use inglenook::models::text::Message;
 use inglenook::verdict::remembered;
 use inglenook::{backends, devices};
@@ -176,17 +176,10 @@ impl Worker {
         let text = opened.model.text()?;
         let arguments = SamplingArguments::from(&order.sampling);
         let sampling = arguments.sampling(&opened.model);
-        let (messages, starts) = messages(&order.turns, order.forgotten);
-        let hidden = starts.iter().position(|start| *start >= order.forgotten).unwrap_or(messages.len());
-        let mut conversation = Conversation::from_messages(order.system, messages, hidden);
         let context = opened.facts.context;
         let reserve = arguments.max_tokens.unwrap_or(usize::MAX).min(context / 8);
-        let prompt = conversation.prompt(text, context, reserve, Overflow::Slide)?;
-        let step = Step::Prompt {
-            tokens: prompt.tokens.len(),
-            seed: sampling.seed,
-            forgotten: starts.get(conversation.forgotten()).copied().unwrap_or_default(),
-        };
+        let (prompt, forgotten) = prompt(&order, text, context, reserve)?;
+        let step = Step::Prompt { tokens: prompt.tokens.len(), seed: sampling.seed, forgotten };
         let (conversation, reply) = (order.conversation, order.reply);
         self.mailbox.post(News::Reply { conversation, reply, step });
         let written = Written {
@@ -326,6 +319,28 @@ fn is_cancelled(error: &anyhow::Error) -> bool {
             || matches!(cause.downcast_ref(), Some(LoadError::Backend(BackendError::Cancelled)))
     };
     error.chain().any(is)
+}
+
+/// The tokens of the turns that fit, and the first of these turns.
+fn prompt(
+    order: &ReplyOrder,
+    text: &ModelText,
+    context: usize,
+    reserve: usize,
+) -> Result<(Prompt, usize), ChatError> {
+    let from = |forgotten: usize| {
+        let (messages, starts) = messages(&order.turns, forgotten);
+        let hidden = starts.iter().position(|start| *start >= forgotten).unwrap_or(messages.len());
+        let mut conversation = Conversation::from_messages(order.system.clone(), messages, hidden);
+        let prompt = conversation.prompt(text, context, reserve, Overflow::Slide)?;
+        Ok((prompt, starts.get(conversation.forgotten()).copied().unwrap_or_default()))
+    };
+    let last = order.turns.iter().rposition(|turn| turn.role == Role::User).unwrap_or_default();
+    match from(order.forgotten) {
+        // What was said before without a reply is part of the last message, and may be what is too long.
+        Err(ChatError::LastTooLong { .. }) if last > order.forgotten => from(last),
+        found => found,
+    }
 }
 
 /// Turns as templates take them: what the user said twice in a row is one message, and replies without text are none. Also the turn

@@ -161,7 +161,8 @@ fn a_megabyte_that_is_pasted_is_kept_and_the_window_stays_quick() {
     let each = start.elapsed() / 10;
     eprintln!("1 MB pasted: {first:?}, then {each:?} a frame");
     assert_eq!(draft(&window), format!("look: {pasted}"));
-    assert!(each.as_millis() < 100, "{each:?}");
+    // A tenth of this where nothing else runs; a window that lays all of it out anew in each frame takes seconds.
+    assert!(each.as_millis() < 1000, "{each:?}");
     // It is more than the model can read. The message stays, and why there is no reply is said below it.
     window.command(Command::Send);
     window.wait("it is answered", |state| state.chats.current.writing().is_none());
