@@ -80,7 +80,7 @@ impl Worker {
                     self.seen = wish;
                     self.mailbox.post(News::Closed);
                 }
-                Order::Reply(order) => self.reply(*order),
+                Order::Reply(order) => self.reply(&order),
                 Order::GoOn(written) => self.go_on(*written),
                 Order::Rescue(written, reason) => self.rescue(*written, reason),
                 Order::Stop(reply) => self.stop(reply),
@@ -162,7 +162,7 @@ impl Worker {
     }
 
     /// Begins a reply.
-    fn reply(&mut self, order: ReplyOrder) {
+    fn reply(&mut self, order: &ReplyOrder) {
         let (conversation, reply) = (order.conversation, order.reply);
         if let Err(error) = self.begin(order) {
             self.shared.writing().remove(&reply);
@@ -171,14 +171,14 @@ impl Worker {
         }
     }
 
-    fn begin(&mut self, order: ReplyOrder) -> anyhow::Result<()> {
+    fn begin(&mut self, order: &ReplyOrder) -> anyhow::Result<()> {
         let Some(opened) = &self.opened else { anyhow::bail!("no model is open; choose one first") };
         let text = opened.model.text()?;
         let arguments = SamplingArguments::from(&order.sampling);
         let sampling = arguments.sampling(&opened.model);
         let context = opened.facts.context;
         let reserve = arguments.max_tokens.unwrap_or(usize::MAX).min(context / 8);
-        let (prompt, forgotten) = prompt(&order, text, context, reserve)?;
+        let (prompt, forgotten) = prompt(order, text, context, reserve)?;
         let step = Step::Prompt { tokens: prompt.tokens.len(), seed: sampling.seed, forgotten };
         let (conversation, reply) = (order.conversation, order.reply);
         self.mailbox.post(News::Reply { conversation, reply, step });
