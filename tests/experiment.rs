@@ -40,7 +40,13 @@ impl Subject for Tiny {
 
 fn request(experiment: Experiment) -> Request {
     let sizes = if experiment.looks_at_attention() { vec![20, 70] } else { vec![1, 5, 20] };
-    Request { sizes, context: 20, repeats: 2, ..Request::new(experiment, WeightFormat::F16) }
+    let usual = Request::new(experiment, WeightFormat::F16);
+    let context = match experiment {
+        Experiment::WeightOnly | Experiment::Fusion => 20,
+        // Their sizes are contexts, or they have none.
+        Experiment::W8a8 | Experiment::Pages | Experiment::Cache => usual.context,
+    };
+    Request { sizes, context, repeats: 2, ..usual }
 }
 
 fn report(request: &Request) -> Report {
@@ -177,4 +183,15 @@ fn what_one_row_takes_along_has_no_time_left_from_a_step_of_more() {
     }
     let software = backend.devices().iter().filter(|device| device.kind == DeviceKind::Software).count();
     assert!(clocks > 0 || software == 0, "the drivers that compute on the CPU have clocks");
+}
+
+#[test]
+fn what_an_experiment_does_not_look_at_is_not_silently_left_out() {
+    let devices = [find_device("cpu").unwrap()];
+    let context = Request { context: 20, ..request(Experiment::Pages) };
+    let batch = Request { batch: 3, ..request(Experiment::W8a8) };
+    for unused in [context, batch] {
+        let refused = run(&devices, &Tiny, &unused, &mut unwatched, &mut |_| {});
+        assert!(matches!(refused, Err(MeasureError::Settings(_))));
+    }
 }
