@@ -32,8 +32,9 @@ use super::command::Command;
 use super::state::State;
 use crate::conversation::{Message, MessageState};
 
-/// Longer than anything here takes, even where other things run beside it.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than anything here takes, even where other things run beside it: the first use of a GPU in software checks its kernels, which
+/// took 46 s on two busy cores.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 const TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ message.content }} </s>\
                         {% endfor %}{% if add_generation_prompt %}assistant {% endif %}";
