@@ -116,13 +116,8 @@ fn pages(first: &Curve, curve: &Curve) -> Vec<Claim> {
         claim.expected = format!("a step with {}", claim.expected);
         claim
     });
-    let untold = || Claim {
-        expected: format!("attention with {} takes as long as with {}", curve.label, first.label),
-        why: why.clone(),
-        found: "the device has no clock for it".to_owned(),
-        held: None,
-    };
-    std::iter::once(of_attention.unwrap_or_else(untold)).chain(step).collect()
+    let expected = || format!("attention with {} takes as long as with {}", curve.label, first.label);
+    std::iter::once(of_attention.unwrap_or_else(|| without_clock(expected(), &why))).chain(step).collect()
 }
 
 fn cache(first: &Curve, curve: &Curve) -> Vec<Claim> {
@@ -141,12 +136,8 @@ fn cache(first: &Curve, curve: &Curve) -> Vec<Claim> {
         claim.expected = format!("attention: {}", claim.expected);
         claims.push(claim);
     } else {
-        claims.push(Claim {
-            expected: format!("attention with {} is quicker than with {}", curve.label, first.label),
-            why: "a token takes fewer bytes in the cache".to_owned(),
-            found: "the device has no clock for it".to_owned(),
-            held: None,
-        });
+        let expected = format!("attention with {} is quicker than with {}", curve.label, first.label);
+        claims.push(without_clock(expected, "a token takes fewer bytes in the cache"));
     }
     let steps = curve.gains_over(first);
     if let Some(longest) = steps.last() {
@@ -166,6 +157,11 @@ fn cache(first: &Curve, curve: &Curve) -> Vec<Claim> {
         held: Some((held / planned - 1.0).abs() <= SAME_BYTES),
     });
     claims
+}
+
+/// A claim about attention that cannot be judged.
+fn without_clock(expected: String, why: &str) -> Claim {
+    Claim { expected, why: why.to_owned(), found: "the device has no clock for it".to_owned(), held: None }
 }
 
 /// Whether it is known how fast both compute. What is expected where arithmetic is the limit cannot be judged without.

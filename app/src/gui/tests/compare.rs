@@ -9,6 +9,7 @@ use inglenook::chat::Ending;
 use inglenook::measure::compare::{Comparison, Measured, Outcome};
 use inglenook::model::builtin;
 
+use super::pictures::pixels;
 use super::{Window, fixtures, gpu};
 use crate::gui::beside::{Beside, ColumnState};
 use crate::gui::command::{Command, CompareCommand, ComparisonFormat};
@@ -264,11 +265,8 @@ fn a_picture_shows_the_whole_report_whatever_the_window_shows() {
         export(&mut window, ComparisonFormat::Png, path.clone());
         assert!(window.state().compare.picture.is_some(), "it is drawn beside the window");
         window.wait("it is drawn", |state| state.compare.picture.is_none());
-        let reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&path).unwrap()));
-        let mut reader = reader.read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-        let info = reader.next_frame(&mut pixels).unwrap();
-        sizes.push((info.width, info.height));
+        let (width, height, pixels) = pixels(&std::fs::read(&path).unwrap());
+        sizes.push((width, height));
         // Something is drawn in each tenth of it, the last one included.
         for tenth in pixels.chunks(pixels.len() / 10 / 4 * 4) {
             let first = &pixels[..4];

@@ -24,6 +24,17 @@ fn writing_on(gpu: &Gpu) -> (Window, MessageId, String) {
     (window, reply.id, reply.text)
 }
 
+/// The same reply grows behind what was there before, and says at its end where it was written.
+fn assert_goes_on(window: &mut Window, reply: MessageId, before: &str, device: &str) {
+    let so_far = window.state().last_reply().unwrap().text.len();
+    window.wait("it goes on", |state| state.last_reply().is_some_and(|reply| reply.text.len() > so_far + 20));
+    window.stop();
+    let after = window.state().last_reply().cloned().unwrap();
+    assert_eq!((after.id, &after.state), (reply, &MessageState::Stopped));
+    assert!(after.text.starts_with(before));
+    assert_eq!(after.statistics.unwrap().device, device);
+}
+
 #[test]
 fn a_reply_goes_on_when_its_device_is_lost() {
     let Some(gpu) = gpu() else { return };
@@ -32,13 +43,7 @@ fn a_reply_goes_on_when_its_device_is_lost() {
     let told = window.wait_until_told("The model is being loaded again");
     assert!(told.contains(&gpu.id.to_string()), "{told}");
     window.wait_until_told("the reply goes on");
-    let so_far = window.state().last_reply().unwrap().text.len();
-    window.wait("it goes on", |state| state.last_reply().is_some_and(|reply| reply.text.len() > so_far + 20));
-    window.stop();
-    let after = window.state().last_reply().cloned().unwrap();
-    assert_eq!((after.id, &after.state), (reply, &MessageState::Stopped));
-    assert!(after.text.starts_with(&before));
-    assert_eq!(after.statistics.unwrap().device, gpu.id.to_string());
+    assert_goes_on(&mut window, reply, &before, &gpu.id.to_string());
 }
 
 #[test]
@@ -61,13 +66,7 @@ fn a_device_that_is_lost_again_and_again_is_given_up_for_the_cpu() {
     });
     breaks.store(false, Ordering::Relaxed);
     breaking.join().unwrap();
-    let so_far = window.state().last_reply().unwrap().text.len();
-    window.wait("it goes on", |state| state.last_reply().is_some_and(|reply| reply.text.len() > so_far + 20));
-    window.stop();
-    let after = window.state().last_reply().cloned().unwrap();
-    assert_eq!((after.id, &after.state), (reply, &MessageState::Stopped));
-    assert!(after.text.starts_with(&before));
-    assert_eq!(after.statistics.unwrap().device, "cpu:0");
+    assert_goes_on(&mut window, reply, &before, "cpu:0");
     // Why it was given up stays with the device.
     let card = window.state().devices.iter().find(|card| card.device.info.id == gpu.id).unwrap();
     assert!(card.trouble.is_some());

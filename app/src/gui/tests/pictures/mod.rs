@@ -59,7 +59,7 @@ fn text(ui: &mut Ui) -> Vec2 {
 }
 
 /// Width, height, and four bytes for each pixel.
-fn pixels(file: &[u8]) -> (u32, u32, Vec<u8>) {
+pub(super) fn pixels(file: &[u8]) -> (u32, u32, Vec<u8>) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
