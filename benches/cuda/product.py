@@ -92,7 +92,9 @@ class WithNorm(ctypes.Structure):
     """`Params` of shaders/linear/stream.cu."""
 
     _fields_ = [("product", Product), ("norm_weight", ctypes.c_uint64), ("norm_epsilon", ctypes.c_float), ("norm_offset", ctypes.c_float),
-                ("function", ctypes.c_uint32), ("padding", ctypes.c_uint32)]
+                ("function", ctypes.c_uint32), ("padding", ctypes.c_uint32),
+                # Where queries, keys and values go: nowhere here.
+                ("stored", ctypes.c_uint64 * 8)]
 
 
 SCRATCH = {}
@@ -110,26 +112,27 @@ def scratch(name, size):
 class Stream:
     """stream.cu for a matrix of formats.py. `x` is f32, or codes with `x_scales`."""
 
-    def __init__(self, matrix, depth=4, split=None, norm=None, gated=False, quads=True, warps=8, chunk=128, blocks=3, **more):
+    def __init__(self, matrix, depth=4, split=None, norm=None, gated=False, quads=True, warps=8, teams=1, chunk=128, blocks=3, **more):
+        self.teams = teams
         self.depth, self.wanted_split, self.norm, self.gated, self.warps, self.chunk = depth, split, norm, gated, warps, chunk
         defines = {"FORMAT": matrix.number, "GROUP": matrix.group, "DEPTH": depth, "NORM": int(norm is not None), "GATED": int(gated),
-                   "QUADS": int(quads), "WARPS": warps, "CHUNK": chunk, "BLOCKS": blocks, **more}
+                   "QUADS": int(quads), "WARPS": warps, "TEAMS": teams, "CHUNK": chunk, "BLOCKS": blocks, **more}
         self.kernel = kernel("linear/stream.cu", "stream", **defines)
-        self.name = f"d{depth} w{warps} c{chunk} b{blocks}" + "".join(f" {key[0]}{value}" for key, value in more.items())
+        self.name = f"d{depth} w{warps} t{teams} c{chunk} b{blocks}" + "".join(f" {key[0]}{value}" for key, value in more.items())
 
     def prepare(self, matrix, x, x_scales, y, multiprocessors, bias=None, residual=None, factor=1.0):
         rows = x.shape[0]
         chunk_k = self.chunk * 8 // matrix.bits
         chunks = matrix.row_bytes // self.chunk
         scales = {3: max(4, chunk_k // matrix.group * 2), 4: chunk_k // 64 * 2, 5: max(4, chunk_k // matrix.group * 4)}.get(matrix.number, 0)
-        ring = self.warps * self.depth * 16 * (self.chunk + scales)
+        ring = 2 * 512 * self.warps * self.teams + self.warps * self.teams * self.depth * 16 * (self.chunk + scales)
         size = 1 if matrix.number == 6 else 2
         split = self.wanted_split or 1
         while rows * (-(-chunks // split) * chunk_k * size + 64) > 96 << 10:
             split += 1
         shared = ring + rows * (-(-chunks // split) * chunk_k * size + 64)
         tiles = -(-(matrix.rows // 2) // 8) if self.gated else -(-matrix.rows // 16)
-        blocks = max(1, self.kernel.blocks_at_once(32 * self.warps, shared))
+        blocks = max(1, self.kernel.blocks_at_once(32 * self.warps * self.teams, shared))
         p = Product(
             codes=address(matrix.codes), scales=address(matrix.scales), x=address(x), x_scales=address(x_scales), y=address(y),
             bias=address(bias), residual=address(residual), features=matrix.rows, cols=matrix.cols, row_bytes=matrix.row_bytes,
@@ -140,7 +143,7 @@ class Stream:
         at = step(rows)
         grid = [min(tiles, max(1, multiprocessors * blocks // split)) * split]
         self.shape = f"grid {grid[0]} k{split} {shared >> 10}K b{blocks}"
-        return lambda: self.kernel.launch(params, at, grid, 32 * self.warps, shared, dependent=True)
+        return lambda: self.kernel.launch(params, at, grid, 32 * self.warps * self.teams, shared, dependent=True)
 
 
 class Bare(ctypes.Structure):

@@ -50,10 +50,6 @@ struct Tile {
     u32 heads;
 };
 
-__device__ __forceinline__ u32 shared_address(const void* at) {
-    return (u32)__cvta_generic_to_shared(at);
-}
-
 // Where a granule of a row lies: rows follow one another, and granules change places so that those of eight rows are in different banks.
 template <u32 ROW>
 __device__ __forceinline__ u32 place_of(u32 row, u32 granule) {

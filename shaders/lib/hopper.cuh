@@ -4,11 +4,7 @@
 // 1,024 bytes, and tiles begin at multiples of that.
 #pragma once
 
-#include "lib/step.cuh"
-
-__device__ __forceinline__ u32 shared_address(const void* pointer) {
-    return static_cast<u32>(__cvta_generic_to_shared(pointer));
-}
+#include "lib/shared.cuh"
 
 // --- Barriers: a phase ends once so many arrivals and so many bytes have come.
 

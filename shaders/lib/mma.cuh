@@ -5,6 +5,7 @@
 #pragma once
 
 #include "lib/half.cuh"
+#include "lib/shared.cuh"
 
 __device__ __forceinline__ void product_f16(float (&c)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
 #if __CUDA_ARCH__ >= 800
@@ -37,19 +38,7 @@ __device__ __forceinline__ void product_i8(i32 (&c)[4], u32 a0, u32 a1, u32 a2, 
 // --- Copies that go on while the thread does other things; below sm_80 they are done at once.
 
 template <u32 BYTES> __device__ __forceinline__ void copy_async(void* to, const void* from) {
-    static_assert(BYTES == 4 || BYTES == 8 || BYTES == 16, "what one copy can do");
-#if __CUDA_ARCH__ >= 800
-    u32 at = static_cast<u32>(__cvta_generic_to_shared(to));
-    if (BYTES == 16) {
-        asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
-    } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(at), "l"(from), "n"(BYTES) : "memory");
-    }
-#else
-    for (u32 i = 0; i < BYTES / 4; i++) {
-        static_cast<u32*>(to)[i] = static_cast<const u32*>(from)[i];
-    }
-#endif
+    copy_async_to<BYTES>(shared_address(to), from);
 }
 
 __device__ __forceinline__ void copies_commit() {

@@ -77,9 +77,17 @@ typedef float Sum;
 #endif
 __shared__ u32 nf4_pairs[256 * NF4_COPIES];
 
-// The entry at a byte of the table.
-__device__ __forceinline__ u32 nf4_pair(u32 byte) {
-    return *reinterpret_cast<const u32*>(reinterpret_cast<const u8*>(nf4_pairs) + byte);
+// Where the thread looks things up, for as long as it decodes.
+__device__ __forceinline__ u32 decoding_place() {
+    return kept(shared_address(nf4_pairs) + threadIdx.x % NF4_COPIES * 4);
+}
+
+// What a byte of a word stands for. Of the table nothing changes once it is there, so that the compiler may look up when it likes.
+__device__ __forceinline__ u32 nf4_pair(u32 word, u32 byte, u32 place) {
+    u32 pair;
+    u32 at = __byte_perm(word, 0, 0x4440 | byte) * (NF4_COPIES * 4) + place;
+    asm("ld.shared.u32 %0, [%1];" : "=r"(pair) : "r"(at));
+    return pair;
 }
 
 // Fills the table; a barrier has to follow.
@@ -93,11 +101,15 @@ __device__ __forceinline__ void prepare_decoding() {
     }
 }
 #else
+__device__ __forceinline__ u32 decoding_place() {
+    return 0;
+}
+
 __device__ __forceinline__ void prepare_decoding() {}
 #endif
 
-// A lane's part of a segment of one row as operands. `pair` is the group's scale and zero point in int4.
-__device__ __forceinline__ void decode(const u32 (&codes)[LANE_WORDS], u32 pair, u32 (&operands)[OPERANDS]) {
+// A lane's part of a segment of one row as operands. `pair` is the group's scale and zero point in int4, `place` what decoding_place() said.
+__device__ __forceinline__ void decode(const u32 (&codes)[LANE_WORDS], u32 pair, u32 place, u32 (&operands)[OPERANDS]) {
 #if FORMAT == 3
 #pragma unroll
     for (u32 i = 0; i < LANE_WORDS; i++) {
@@ -109,18 +121,10 @@ __device__ __forceinline__ void decode(const u32 (&codes)[LANE_WORDS], u32 pair,
 #elif FORMAT == 4
 #pragma unroll
     for (u32 i = 0; i < LANE_WORDS; i++) {
-#if NF4_COPIES == 32
-        u32 bank = threadIdx.x % 32 * 4;
-        operands[4 * i] = nf4_pair(codes[i] << 7 & 0x7f80u | bank);
-        operands[4 * i + 1] = nf4_pair(codes[i] >> 1 & 0x7f80u | bank);
-        operands[4 * i + 2] = nf4_pair(codes[i] >> 9 & 0x7f80u | bank);
-        operands[4 * i + 3] = nf4_pair(codes[i] >> 17 & 0x7f80u | bank);
-#else
 #pragma unroll
         for (u32 j = 0; j < 4; j++) {
-            operands[4 * i + j] = nf4_pairs[codes[i] >> 8 * j & 0xff];
+            operands[4 * i + j] = nf4_pair(codes[i], j, place);
         }
-#endif
     }
 #elif FORMAT == 5
     // 1,024 and the zero point, a whole number, twice.
@@ -157,19 +161,26 @@ __device__ __forceinline__ u32 scales_place(u32 chunk) {
 }
 
 // Copies a piece of a row's scales. Codes of a row may go on behind its last scales, where activations are zero: scales are, too.
-template <u32 BYTES> __device__ __forceinline__ void copy_scales(u8* to, const u8* row, u32 at, u32 row_scales) {
+template <u32 BYTES> __device__ __forceinline__ void copy_scales(u32 to, const u8* row, u32 at, u32 row_scales) {
     if (at < row_scales) {
-        copy_async<BYTES>(to, row + at);
+        copy_async_to<BYTES>(to, row + at);
     } else {
-        for (u32 i = 0; i < BYTES / 4; i++) {
-            reinterpret_cast<u32*>(to)[i] = 0;
-        }
+        store_shared_zeros<BYTES>(to);
     }
+}
+
+// Where the scale of a segment's group begins in what was copied of its row.
+__device__ __forceinline__ u32 scale_place(u32 chunk, u32 segment) {
+#if CHUNK_K / GROUP * SCALE_BYTES >= 4
+    return segment * (SEGMENT * 8 / CODE_BITS) / GROUP * SCALE_BYTES;
+#else
+    return (chunk * CHUNK_K + segment * (SEGMENT * 8 / CODE_BITS)) / GROUP * SCALE_BYTES - scales_place(chunk);
+#endif
 }
 
 // The scale of a segment's group out of what was copied of its row, and in int4 its zero point in the upper half.
 __device__ __forceinline__ u32 scale_bits(const u8* copied, u32 chunk, u32 segment) {
-    u32 at = (chunk * CHUNK_K + segment * (SEGMENT * 8 / CODE_BITS)) / GROUP * SCALE_BYTES - scales_place(chunk);
+    u32 at = scale_place(chunk, segment);
 #if FORMAT == 5
     return *reinterpret_cast<const u32*>(copied + at);
 #else

@@ -3,16 +3,18 @@
 //
 // Layout: weights as shaders/CUDA.md says (f16, bf16, int8, nf4, int4, w8a8); x f32 rows, of w8a8 rows of codes with a scale each.
 //
-// How: a block takes 16 features at a time. Its warps take turns along K, in items of 128 bytes of each of the 16 rows, so that
+// How: a block's teams take 16 features each at a time. A team's warps take turns along K, in items of 128 bytes of each of the 16 rows, so that
 // together they read a straight run of each; each keeps DEPTH items under way in a ring in shared memory of its own. The first are asked
 // for before the launch waits for the one before it. Activations are rounded to 16 bits once and lie in shared memory. Warps' sums are
 // added up in their order at the end of a tile. Where rows or K are too large for shared memory, `split` blocks share a tile's K; the last one
 // to come adds up what all left, in order.
 //
 // Variants: FORMAT, GROUP (decode.cuh); EXPERTS: a product of one row for each slot (experts.cuh); NORM: x is normalised on its way in, x · (offset + weight) / sqrt(mean(x²) + ε);
-// GATED: features come in two halves, y = function(first half) · second half; both for one row. QUADS: x in fours. WARPS, DEPTH, CHUNK, BLOCKS,
-// SEGMENTS: shapes, measured.
-// Launch: 32 · WARPS threads; grid [split · blocks]; shared memory: the rings, WARPS · DEPTH · ITEM bytes, and the activations, rows · (share
+// GATED: features come in two halves, y = function(first half) · second half;
+// STORED: features are heads of queries, keys and values, of which the first two are turned (rope/turn.cuh), queries put into a value of
+// their own, and the others into pages of f16; all for one row. QUADS: x in fours. WARPS, DEPTH, CHUNK, BLOCKS:
+// shapes, measured.
+// Launch: 32 · WARPS threads; grid [split · blocks]; shared memory: sums, rings (TEAMS · WARPS · DEPTH · ITEM bytes) and the activations, rows · (share
 // of K · 2 (w8a8: 1) + 64).
 // Cost: reads the weights once, and x once for each block. nf4 is looked up in shared memory, 16 loads to every 512 bytes of codes and warp.
 // Measured on an H100 (2026-11-27, benches/cuda/matvec.py; a read of its memory reaches 3.1 TB/s), one row, 28,672 × 4,096: f16 2.98, int8 2.88,
@@ -31,12 +33,12 @@
 #ifndef GATED
 #define GATED 0
 #endif
-// Blocks that registers are left for, and segments that are unrolled.
+#ifndef STORED
+#define STORED 0
+#endif
+// Blocks that registers are left for.
 #ifndef BLOCKS
 #define BLOCKS 3
-#endif
-#ifndef SEGMENTS
-#define SEGMENTS 8
 #endif
 #ifndef DEPTH
 #define DEPTH 4
@@ -44,8 +46,36 @@
 #ifndef WARPS
 #define WARPS 8
 #endif
-#define THREADS (32 * WARPS)
+#ifndef TEAMS
+#define TEAMS 1
+#endif
+#define THREADS (32 * WARPS * TEAMS)
+// Bytes of the sums of a block's warps, for two tiles of each team.
+#define SUMS (TEAMS * 2 * WARPS * 512)
+// Bytes of a row of activations for a chunk.
+#define CHUNK_X (CHUNK_K / PIECE_K * 16)
+// Bytes of scales that a lane copies at once, and how many lanes copy those of a row.
+#define SCALE_COPY (SCALES < 16 ? SCALES : 16)
+#define SCALE_COPIES (SCALES / SCALE_COPY)
 #define ITEM (16 * (CHUNK + SCALES))
+
+// Where queries, keys and values go, which are all of the features, queries first. `Stored` of backends/src/cuda/ops/product.rs.
+struct Stored {
+    float* rotated;
+    u8* keys;
+    u8* values;
+    u32 heads;
+    u32 kv_heads;
+    // Whether keys come right after queries and values last, else it is the other way round.
+    u32 keys_first;
+    u32 dim;
+    u32 vector_bytes;
+    u32 page_tokens;
+    u32 interleaved;
+    u32 angle_stride;
+    u32 angle_first;
+    u32 padding;
+};
 
 struct Params {
     Product product;
@@ -54,6 +84,7 @@ struct Params {
     float norm_offset;
     u32 function;
     u32 padding;
+    Stored stored;
 #if EXPERTS
     Experts experts;
 #endif
@@ -65,11 +96,23 @@ struct Share {
     u32 count;
 };
 
+#if STORED
+// The element of a head that is the n-th of the head's tile: of eight pairs that are turned together the first of each, then the second.
+__device__ __forceinline__ u32 element_of(const Stored& to, u32 tile, u32 n) {
+    u32 pair = tile * 8 + n % 8;
+    return to.interleaved ? 2 * pair + n / 8 : pair + n / 8 * (to.dim / 2);
+}
+#endif
+
 // The matrix's row that is a tile's n-th; beyond the last one, the last.
-__device__ __forceinline__ u32 feature_of(const Product& p, u32 tile, u32 n) {
+__device__ __forceinline__ u32 feature_of(const Params& params, u32 tile, u32 n) {
+    const Product& p = params.product;
 #if GATED
     u32 half = p.features / 2;
     return min(tile * 8 + n % 8, half - 1) + n / 8 * half;
+#elif STORED
+    u32 tiles = params.stored.dim / 16;
+    return tile / tiles * params.stored.dim + element_of(params.stored, tile % tiles, n);
 #else
     return min(tile * 16 + n, p.features - 1);
 #endif
@@ -79,65 +122,153 @@ __device__ __forceinline__ u32 tiles_of(const Product& p) {
     return GATED ? (p.features / 2 + 7) / 8 : (p.features + 15) / 16;
 }
 
-// Asks for an item: 16 rows of a chunk, and their scales.
-__device__ __forceinline__ void ask(const Product& p, u8* item, u32 tile, u32 chunk) {
+// What a warp asks for next: a chunk of a tile's rows. A tile's chunks are WARPS apart, so that pointers go on by a fixed distance.
+struct Ask {
+    // The lane's place in its rows of codes, and the row of scales that it copies from.
+    const u8* rows[2];
+    const u8* scales;
+    u32 tile;
+    u32 chunk;
+    // Where the lane's codes and scales go in the ring's first item, and how far behind it the item asked for lies.
+    u32 codes_to;
+    u32 scales_to;
+    u32 item;
+};
+
+__device__ __forceinline__ Ask begin_ask(u32 ring) {
     u32 lane = threadIdx.x % 32;
+    Ask ask = {};
+    ask.codes_to = kept(ring + code_place(lane / 4, lane % 4 * 16));
+    ask.scales_to = kept(ring + 16 * CHUNK + lane * SCALE_COPY);
+    return ask;
+}
+
+// Turns to a tile, from a chunk on.
+__device__ __forceinline__ void begin_tile(const Params& params, Ask& ask, u32 tile, u32 chunk) {
+    const Product& p = params.product;
+    u32 lane = threadIdx.x % 32;
+    ask.tile = tile;
+    ask.chunk = chunk;
 #pragma unroll
     for (u32 half = 0; half < 2; half++) {
-        const u8* row = p.codes + static_cast<u64>(feature_of(p, tile, lane / 4 + 8 * half)) * p.row_bytes + chunk * CHUNK + lane % 4 * 16;
-        u32 place = half * 512 + code_place(lane / 4, lane % 4 * 16);
-#pragma unroll
-        for (u32 n = 0; n < CHUNK / 64; n++) {
-            copy_async<16>(item + n * 1024 + place, row + n * 64);
-        }
+        u64 row = feature_of(params, tile, lane / 4 + 8 * half);
+        ask.rows[half] = p.codes + row * p.row_bytes + chunk * CHUNK + lane % 4 * 16;
     }
 #if SCALES > 0
-    constexpr u32 SIZE = SCALES < 16 ? SCALES : 16;
-    constexpr u32 COPIES = SCALES / SIZE;
-    if (lane < 16 * COPIES) {
-        u32 n = lane / COPIES;
-        u32 at = scales_place(chunk) + lane % COPIES * SIZE;
-        const u8* row = p.scales + static_cast<u64>(feature_of(p, tile, n)) * p.row_scales;
-        copy_scales<SIZE>(item + 16 * CHUNK + lane * SIZE, row, at, p.row_scales);
+    u32 at = lane % SCALE_COPIES * SCALE_COPY;
+    ask.scales = p.scales + static_cast<u64>(feature_of(params, tile, min(lane / SCALE_COPIES, 15))) * p.row_scales + at;
+#endif
+}
+
+// Asks for the item, and turns to the tile's next one.
+__device__ __forceinline__ void ask_item(const Product& p, Ask& ask) {
+    u32 to = ask.codes_to + ask.item;
+#pragma unroll
+    for (u32 half = 0; half < 2; half++) {
+#pragma unroll
+        for (u32 n = 0; n < CHUNK / 64; n++) {
+            copy_async_to<16>(to + half * 512 + n * 1024, ask.rows[half] + n * 64);
+        }
+        ask.rows[half] += WARPS * CHUNK;
+    }
+#if SCALES > 0
+    u32 lane = threadIdx.x % 32;
+    if (16 * SCALE_COPIES == 32 || lane < 16 * SCALE_COPIES) {
+        copy_scales<SCALE_COPY>(ask.scales_to + ask.item, ask.scales, scales_place(ask.chunk), p.row_scales - lane % SCALE_COPIES * SCALE_COPY);
     }
 #endif
 }
 
-// The products of an item. `x` is where the chunk's activations lie.
-__device__ __forceinline__ void item_products(Sum (&sums)[4], const u8* item, const u8* x, u32 pitch, u32 rows, u32 chunk) {
-    u32 lane = threadIdx.x % 32;
-    u32 g = lane / 4, t = lane % 4;
-#pragma unroll SEGMENTS
+#if GROUPED
+// Scales of a row as they were copied for a chunk.
+struct alignas(16) Scales {
+    u32 of[SCALES / 4];
+};
+
+__device__ __forceinline__ Scales load_scales(u32 copied) {
+    Scales scales;
+#if SCALES % 16 == 0
+#pragma unroll
+    for (u32 i = 0; i < SCALES / 16; i++) {
+        *reinterpret_cast<uint4*>(scales.of + 4 * i) = load_shared_16(copied + 16 * i);
+    }
+#elif SCALES == 8
+    *reinterpret_cast<uint2*>(scales.of) = load_shared_8(copied);
+#else
+    scales.of[0] = load_shared_4(copied);
+#endif
+    return scales;
+}
+
+// The scale of a segment's group, and in int4 its zero point in the upper half.
+__device__ __forceinline__ u32 scale_bits(const Scales& scales, u32 chunk, u32 segment) {
+    u32 at = scale_place(chunk, segment);
+    return FORMAT == 5 ? scales.of[at / 4] : scales.of[at / 4] >> at % 4 * 8 & 0xffffu;
+}
+#endif
+
+// Pieces of activations that a lane holds at once. Lanes whose row there is none hold zeros.
+#define HELD_PIECES 4
+
+// Where a lane reads, in shared memory.
+struct Lane {
+    // In the ring's first item.
+    u32 codes;
+    u32 scales;
+    // In the activations.
+    u32 x;
+    // Whether there is a row of activations for it.
+    u32 active;
+    u32 decoding;
+    uint4 pieces[HELD_PIECES];
+};
+
+__device__ __forceinline__ Lane begin_lane(u32 ring, u32 x, u32 pitch, u32 rows) {
+    u32 lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    Lane of = {};
+    of.codes = kept(ring + g * SEGMENT + t * LANE_BYTES);
+    of.scales = kept(ring + 16 * CHUNK + g * SCALES);
+    of.x = kept(x + g * pitch + t * 16);
+    of.active = kept(g < rows);
+    of.decoding = decoding_place();
+    return of;
+}
+
+// The products of the item that lies so far behind the ring's first one, with the activations so far behind their first ones.
+__device__ __forceinline__ void item_products(Sum (&sums)[4], Lane& lane, u32 item, u32 x, u32 chunk) {
+#if GROUPED
+    const Scales of_rows[2] = {load_scales(lane.scales + item), load_scales(lane.scales + item + 8 * SCALES)};
+#endif
+#pragma unroll
     for (u32 segment = 0; segment < CHUNK / SEGMENT; segment++) {
-        const u8* eight = item + segment * SEGMENT / 64 * 1024 + segment % (64 / SEGMENT) * (8 * SEGMENT) + g * SEGMENT + t * LANE_BYTES;
-        u32 codes[2][LANE_WORDS];
+        u32 eight = lane.codes + item + segment * SEGMENT / 64 * 1024 + segment % (64 / SEGMENT) * (8 * SEGMENT);
         u32 operands[2][OPERANDS];
         u32 scales[2] = {};
 #pragma unroll
         for (u32 half = 0; half < 2; half++) {
+            alignas(16) u32 codes[LANE_WORDS];
 #if LANE_WORDS == 4
-            *reinterpret_cast<uint4*>(codes[half]) = *reinterpret_cast<const uint4*>(eight + half * 512);
+            *reinterpret_cast<uint4*>(codes) = load_shared_16(eight + half * 512);
 #elif LANE_WORDS == 2
-            *reinterpret_cast<uint2*>(codes[half]) = *reinterpret_cast<const uint2*>(eight + half * 512);
+            *reinterpret_cast<uint2*>(codes) = load_shared_8(eight + half * 512);
 #else
-            codes[half][0] = *reinterpret_cast<const u32*>(eight + half * 512);
+            codes[0] = load_shared_4(eight + half * 512);
 #endif
 #if GROUPED
-            scales[half] = scale_bits(item + 16 * CHUNK + (g + 8 * half) * SCALES, chunk, segment);
+            scales[half] = scale_bits(of_rows[half], chunk, segment);
 #endif
-            decode(codes[half], scales[half], operands[half]);
+            decode(codes, scales[half], lane.decoding, operands[half]);
         }
         Sum part[4] = {};
 #pragma unroll
         for (u32 piece = 0; piece < PIECES; piece++) {
-            uint4 b = make_uint4(0, 0, 0, 0);
-            if (g < rows) {
-                b = *reinterpret_cast<const uint4*>(x + g * pitch + (segment * PIECES + piece) * 64 + t * 16);
-            }
+            u32 n = segment * PIECES + piece;
+            uint4& b = lane.pieces[n % HELD_PIECES];
+            load_shared_16_if(b, lane.x + x + n * 64, lane.active);
             piece_products(GROUPED ? part : sums, operands[0] + 4 * piece, operands[1] + 4 * piece, b);
         }
 #if GROUPED
-        float first = half_value(scales[0] & 0xffff), second = half_value(scales[1] & 0xffff);
+        float first = half_value(scales[0] & 0xffffu), second = half_value(scales[1] & 0xffffu);
         sums[0] += first * part[0];
         sums[1] += first * part[1];
         sums[2] += second * part[2];
@@ -177,6 +308,53 @@ __device__ __forceinline__ float norm_factor(const Params& p) {
     }
     squares = block_sum(squares, norm_place);
     return 1.0f / sqrtf(squares / static_cast<float>(p.product.cols) + p.norm_epsilon);
+}
+#endif
+
+#if NORM && FORMAT != 6
+// Pieces of the row whose weights a thread has before the row is there.
+#define HELD 2
+
+__device__ __forceinline__ void hold_weights(const Params& p, float (&weights)[HELD][8], u32 pieces) {
+#pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+        u32 piece = min(threadIdx.x + n * THREADS, pieces - 1);
+        load_eight(p.norm_weight, piece * PIECE_K, p.product.cols, weights[n]);
+    }
+}
+
+// Brings the normalised row to shared memory, read once; a barrier has to follow.
+__device__ __forceinline__ void bring_held(const Params& p, const float (&weights)[HELD][8], u8* to, u32 pieces) {
+    const float* row = reinterpret_cast<const float*>(p.product.x);
+    float x[HELD][8] = {};
+    float squares = 0.0f;
+#pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+        u32 piece = threadIdx.x + n * THREADS;
+        if (piece < pieces) {
+            load_eight(row, piece * PIECE_K, p.product.cols, x[n]);
+        }
+    }
+#pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+#pragma unroll
+        for (u32 k = 0; k < 8; k++) {
+            squares += x[n][k] * x[n][k];
+        }
+    }
+    squares = block_sum(squares, norm_place);
+    float factor = 1.0f / sqrtf(squares / static_cast<float>(p.product.cols) + p.norm_epsilon);
+#pragma unroll
+    for (u32 n = 0; n < HELD; n++) {
+        u32 piece = threadIdx.x + n * THREADS;
+        if (piece < pieces) {
+#pragma unroll
+            for (u32 k = 0; k < 8; k++) {
+                x[n][k] *= factor * (p.norm_offset + weights[n][k]);
+            }
+            *reinterpret_cast<uint4*>(to + piece_place(piece)) = piece_of(x[n]);
+        }
+    }
 }
 #endif
 
@@ -264,10 +442,10 @@ __device__ __forceinline__ float worth(const Product& p, Sum sum, u32 row, u32 f
 #endif
 }
 
-// Writes what the threads of a tile, [row of activations][row of the tile], have summed up.
-__device__ __forceinline__ void write(const Params& p, u32 tile, Sum sum, u32 rows) {
+// Writes the i-th sum of a tile, [row of activations][row of the tile], each lane of a warp its own.
+__device__ __forceinline__ void write(const Params& p, const Step* step, u32 tile, Sum sum, u32 i, u32 rows) {
     const Product& q = p.product;
-    u32 n = threadIdx.x % 16, row = threadIdx.x / 16;
+    u32 n = i % 16, row = i / 16;
 #if GATED
     u32 at = tile * 8 + n % 8, half = q.features / 2, feature = at + n / 8 * half;
     float y = 0.0f;
@@ -278,6 +456,37 @@ __device__ __forceinline__ void write(const Params& p, u32 tile, Sum sum, u32 ro
     if (n < 8 && row < rows && at < half) {
         q.y[static_cast<u64>(row) * q.y_stride + at] = apply(p.function, y) * up;
     }
+#elif STORED
+    // One row: the first.
+    const Stored& to = p.stored;
+    u32 tiles = to.dim / 16, head = tile / tiles, pair = tile % tiles * 8 + n % 8, element = element_of(to, tile % tiles, n);
+    float y = 0.0f;
+    if (row == 0) {
+        u32 feature = head * to.dim + element;
+        y = (worth(q, sum, row, feature) + (q.bias ? q.bias[feature] : 0.0f)) * q.factor;
+    }
+    float other = __shfl_xor_sync(~0u, y, 8, 16);
+    if (row > 0) {
+        return;
+    }
+    bool is_query = head < to.heads;
+    head -= is_query ? 0 : to.heads;
+    bool is_first = head < to.kv_heads;
+    head -= is_query || is_first ? 0 : to.kv_heads;
+    bool is_key = !is_query && is_first == (to.keys_first != 0);
+    if (is_query || is_key) {
+        const float* angles = step->angles + to.angle_first;
+        float sine = angles[to.dim / 2 + pair];
+        y = y * angles[pair] + (n < 8 ? -sine : sine) * other;
+    }
+    if (is_query) {
+        to.rotated[head * to.dim + element] = y;
+    } else {
+        u32 slot = step->row_slot[0];
+        u64 place = (static_cast<u64>(slot / to.page_tokens) * to.kv_heads + head) * to.page_tokens + slot % to.page_tokens;
+        u16* vector = reinterpret_cast<u16*>((is_key ? to.keys : to.values) + place * to.vector_bytes);
+        vector[element] = half_bits(y);
+    }
 #else
     u32 feature = tile * 16 + n;
     if (row < rows && feature < q.features) {
@@ -286,58 +495,70 @@ __device__ __forceinline__ void write(const Params& p, u32 tile, Sum sum, u32 ro
 #endif
 }
 
-__shared__ Sum warp_sums[2][WARPS][128];
-__shared__ u32 is_last;
+extern __shared__ __align__(128) u8 shared[];
+__shared__ u32 is_last[TEAMS];
+
+// Waits for the warps of a team.
+__device__ __forceinline__ void team_sync(u32 team) {
+#if TEAMS == 1
+    __syncthreads();
+#else
+    asm volatile("bar.sync %0, %1;" ::"r"(team + 1), "n"(32 * WARPS) : "memory");
+#endif
+}
 
 // Adds up the warps' sums of a tile and writes it, or leaves it to the block that comes last.
-__device__ __forceinline__ void tile_end(const Params& p, const Sum (&sums)[4], u32 tile, u32 turn, u32 part, u32 rows) {
+__device__ __forceinline__ void tile_end(const Params& p, const Step* step, const Sum (&sums)[4], u32 tile, u32 turn, u32 part, u32 rows) {
     const Product& q = p.product;
-    u32 warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    Sum* mine = warp_sums[turn % 2][warp];
+    u32 team = threadIdx.x / (32 * WARPS), i = threadIdx.x % (32 * WARPS), g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    // Sums of whole warps: of one row, half a warp's are none of a row's.
+    bool has_sum = i < (rows + 1) / 2 * 32;
+    // [team][tiles that take turns][warp][row of activations][row of the tile]
+    Sum* all = reinterpret_cast<Sum*>(shared) + (team * 2 + turn % 2) * (WARPS * 128);
+    Sum* mine = all + i / 32 * 128;
     mine[2 * t * 16 + g] = sums[0];
     mine[(2 * t + 1) * 16 + g] = sums[1];
     mine[2 * t * 16 + g + 8] = sums[2];
     mine[(2 * t + 1) * 16 + g + 8] = sums[3];
-    __syncthreads();
+    team_sync(team);
     Sum sum = 0;
-    if (threadIdx.x < 128) {
+    if (has_sum) {
 #pragma unroll
         for (u32 w = 0; w < WARPS; w++) {
-            sum += warp_sums[turn % 2][w][threadIdx.x];
+            sum += all[w * 128 + i];
         }
     }
     if (q.split > 1) {
         Sum* parts = reinterpret_cast<Sum*>(q.parts) + static_cast<u64>(tile) * q.split * 128;
-        if (threadIdx.x < 128) {
-            parts[part * 128 + threadIdx.x] = sum;
+        if (has_sum) {
+            parts[part * 128 + i] = sum;
         }
         __threadfence();
-        __syncthreads();
-        if (threadIdx.x == 0) {
-            is_last = atomicAdd(q.arrived + tile, 1) == q.split - 1;
+        team_sync(team);
+        if (i == 0) {
+            is_last[team] = atomicAdd(q.arrived + tile, 1) == q.split - 1;
         }
-        __syncthreads();
-        if (!is_last) {
+        team_sync(team);
+        if (!is_last[team]) {
             return;
         }
         __threadfence();
         sum = 0;
-        if (threadIdx.x < 128) {
+        if (has_sum) {
             for (u32 other = 0; other < q.split; other++) {
-                sum += __ldcg(parts + other * 128 + threadIdx.x);
+                sum += __ldcg(parts + other * 128 + i);
             }
         }
-        if (threadIdx.x == 0) {
+        if (i == 0) {
             q.arrived[tile] = 0;
         }
     }
-    if (threadIdx.x < 128) {
-        write(p, tile, sum, rows);
+    if (has_sum) {
+        write(p, step, tile, sum, i, rows);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __grid_constant__ Params params, const Step* step) {
-    extern __shared__ __align__(128) u8 shared[];
 #if EXPERTS
     // One row: a slot's. Which weights are wanted is known once the experts are chosen.
     u32 slots = product_rows(params.product, step), columns = params.experts.columns * params.product.split;
@@ -353,30 +574,32 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
     u32 block = blockIdx.x, count = gridDim.x;
 #endif
     const Product& q = p.product;
-    u32 warp = threadIdx.x / 32;
+    u32 warp = threadIdx.x / 32 % WARPS;
     u32 part = block % q.split, blocks = count / q.split;
     u32 chunks = q.row_bytes / CHUNK;
     Share share;
     share.first = chunks * part / q.split;
     share.count = chunks * (part + 1) / q.split - share.first;
-    u8* ring = shared + warp * (DEPTH * ITEM);
-    u8* x = shared + WARPS * DEPTH * ITEM;
-    u32 pitch = share.count * (CHUNK_K / PIECE_K * 16) + 64;
-    u32 tiles = tiles_of(q);
+    u8* x = shared + SUMS + TEAMS * WARPS * DEPTH * ITEM;
+    u32 ring = shared_address(shared) + SUMS + threadIdx.x / 32 * (DEPTH * ITEM);
+    u32 pitch = share.count * CHUNK_X + 64;
+    u32 tiles = tiles_of(q), step_tiles = blocks * TEAMS;
+    u32 first_tile = block / q.split + threadIdx.x / (32 * WARPS) * blocks;
     // Items of a tile to a warp; some have one fewer.
     u32 turns = (share.count + WARPS - 1) / WARPS;
+    u32 first = share.first + warp, end = share.first + share.count;
 
-    u32 ask_tile = block / q.split, ask_turn = 0, ask_slot = 0;
+    Ask ask = begin_ask(ring);
+    begin_tile(p, ask, first_tile, first);
     auto ask_next = [&]() {
-        u32 chunk = ask_turn * WARPS + warp;
-        if (ask_tile < tiles && chunk < share.count) {
-            ask(q, ring + ask_slot * ITEM, ask_tile, share.first + chunk);
+        if (ask.tile < tiles && ask.chunk < end) {
+            ask_item(q, ask);
         }
         copies_commit();
-        ask_slot = ask_slot + 1 == DEPTH ? 0 : ask_slot + 1;
-        if (++ask_turn == turns) {
-            ask_turn = 0;
-            ask_tile += blocks;
+        ask.item = ask.item == (DEPTH - 1) * ITEM ? 0 : ask.item + ITEM;
+        ask.chunk += WARPS;
+        if (ask.chunk >= first + turns * WARPS) {
+            begin_tile(p, ask, ask.tile + step_tiles, first);
         }
     };
     for (u32 i = 0; i < DEPTH - 1; i++) {
@@ -385,25 +608,40 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
     prepare_decoding();
 #if !EXPERTS
     u32 rows = min(product_rows(q, step), 8u);
+#if NORM
+    bool held = q.split == 1 && share.count * (CHUNK_K / PIECE_K) <= HELD * THREADS;
+    float weights[HELD][8];
+    if (held) {
+        hold_weights(p, weights, share.count * (CHUNK_K / PIECE_K));
+    }
+#endif
     pdl_wait();
 #endif
     pdl_trigger();
+#if NORM
+    if (held) {
+        bring_held(p, weights, x, share.count * (CHUNK_K / PIECE_K));
+    } else {
+        bring_rows(p, x, pitch, share, rows);
+    }
+#else
     bring_rows(p, x, pitch, share, rows);
+#endif
     __syncthreads();
-    u32 at = 0, done = 0;
-    for (u32 tile = block / q.split; tile < tiles; tile += blocks, done++) {
+    Lane lane = begin_lane(ring, shared_address(x) + warp * CHUNK_X, pitch, rows);
+    u32 item = 0, done = 0;
+    for (u32 tile = first_tile; tile < tiles; tile += step_tiles, done++) {
         Sum sums[4] = {};
-        for (u32 turn = 0; turn < turns; turn++) {
+        for (u32 chunk = first, at = 0; chunk < first + turns * WARPS; chunk += WARPS, at += WARPS * CHUNK_X) {
             copies_wait<DEPTH - 2>();
-            // All lanes' copies are there, and the slot asked for next is no longer read.
+            // All lanes' copies are there, and the item asked for next is no longer read.
             __syncwarp();
             ask_next();
-            u32 chunk = turn * WARPS + warp;
-            if (chunk < share.count) {
-                item_products(sums, ring + at * ITEM, x + chunk * (CHUNK_K / PIECE_K * 16), pitch, rows, share.first + chunk);
+            if (chunk < end) {
+                item_products(sums, lane, item, at, chunk);
             }
-            at = at + 1 == DEPTH ? 0 : at + 1;
+            item = item == (DEPTH - 1) * ITEM ? 0 : item + ITEM;
         }
-        tile_end(p, sums, tile, done, part, rows);
+        tile_end(p, step, sums, tile, done, part, rows);
     }
 }

@@ -108,13 +108,13 @@ __device__ __forceinline__ void ask(const Product& p, u8* stage, Tile tile, u32 
     for (u32 i = threadIdx.x; i < TILE_FEATURES * COPIES; i += THREADS) {
         u32 feature = min(tile.feature + i / COPIES, p.features - 1);
         const u8* row = p.scales + static_cast<u64>(feature) * p.row_scales;
-        copy_scales<SIZE>(stage + W_BYTES + X_BYTES + i * SIZE, row, scales_place(chunk) + i % COPIES * SIZE, p.row_scales);
+        copy_scales<SIZE>(shared_address(stage + W_BYTES + X_BYTES + i * SIZE), row, scales_place(chunk) + i % COPIES * SIZE, p.row_scales);
     }
 #endif
 }
 
 // The products of a chunk: [block of 16 features][block of eight rows].
-__device__ __forceinline__ void chunk_products(Sum (&sums)[2][EIGHTS][4], const u8* stage, u32 chunk) {
+__device__ __forceinline__ void chunk_products(Sum (&sums)[2][EIGHTS][4], const u8* stage, u32 chunk, u32 place) {
     u32 lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     u32 first = threadIdx.x / 32 % 4 * 32;
     const u8* x = stage + W_BYTES + (threadIdx.x / 128 * (TILE_ROWS / TEAMS) + g) * X_PITCH + t * 16;
@@ -142,7 +142,7 @@ __device__ __forceinline__ void chunk_products(Sum (&sums)[2][EIGHTS][4], const 
             pair = scale_bits(stage + W_BYTES + X_BYTES + (first + n * 8 + g) * SCALES, chunk, segment);
             scales[n / 2][n % 2] = half_value(pair & 0xffff);
 #endif
-            decode(codes, pair, operands[n / 2][n % 2]);
+            decode(codes, pair, place, operands[n / 2][n % 2]);
         }
 #pragma unroll
         for (u32 eight = 0; eight < EIGHTS; eight++) {
@@ -266,6 +266,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) tiles(const __grid_constan
     u32 chunks = p.row_bytes / CHUNK;
     u32 begin = chunks * part / p.split, end = chunks * (part + 1) / p.split;
     prepare_decoding();
+    u32 place = decoding_place();
     Sum sums[2][EIGHTS][4] = {};
     for (u32 i = 0; i < STAGES - 1; i++) {
         if (begin + i < end) {
@@ -281,7 +282,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) tiles(const __grid_constan
             ask(p, shared + next * STAGE_BYTES, tile, chunk + STAGES - 1, rows);
         }
         copies_commit();
-        chunk_products(sums, shared + at * STAGE_BYTES, chunk);
+        chunk_products(sums, shared + at * STAGE_BYTES, chunk, place);
         at = at + 1 == STAGES ? 0 : at + 1;
         next = next + 1 == STAGES ? 0 : next + 1;
     }

@@ -4,6 +4,7 @@
 pub(crate) mod elementwise;
 pub(crate) mod grouping;
 pub(crate) mod one_row;
+pub(crate) mod stored;
 pub(crate) mod tables;
 pub(crate) mod taps;
 pub(crate) mod under_way;

@@ -4,7 +4,8 @@
 //! row on its way in and applies the gate on its way out, and the operators' own launches are left out where a step has one row.
 //! Both sides ask here, and what they are told depends on the plan and on where its values lie, not on the step.
 
-use crate::plan::{Gated, Linear, MatrixId, Norm, NormKind, Op, Operand, Plan, ValueId};
+use crate::format::CacheLayout;
+use crate::plan::{CacheId, Gated, Linear, MatrixId, Norm, NormKind, Op, Operand, Plan, ValueId};
 
 /// What has to be known of a backend.
 pub(crate) trait Site {
@@ -23,6 +24,11 @@ pub(crate) trait Site {
 
     /// Whether the streaming kernel of a matrix sees both halves of its rows at once.
     fn gates(&self, matrix: MatrixId) -> bool;
+
+    /// Whether the streaming kernel of a matrix turns heads of so many elements and writes them into the cache ([`super::stored`]).
+    fn stores(&self, matrix: MatrixId, head_dim: usize) -> bool;
+
+    fn cache_layout(&self, cache: CacheId) -> CacheLayout;
 }
 
 /// What an operator, the node at `index`, would write, where for one row a product does so in its place.

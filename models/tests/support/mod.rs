@@ -13,8 +13,8 @@ use ingle_backends::format::{CacheFormat, PackedMatrix};
 use ingle_backends::plan::{BatchLimits, Plan};
 use ingle_backends::sampling::Sampling;
 use ingle_backends::{
-    Backend, Batch, CacheOptions, LogitRows, MatrixRequest, PrepareOptions, Runner, SequenceStep, StepOutput,
-    Tokens, WeightError, WeightSource, no_progress,
+    Backend, Batch, CacheOptions, DeviceId, LogitRows, MatrixRequest, PrepareOptions, Runner, SequenceStep,
+    StepOutput, Tier, Tokens, WeightError, WeightSource, no_progress,
 };
 use ingle_models::arch::spellings;
 use ingle_models::config::Config;
@@ -142,15 +142,23 @@ pub(crate) struct Session {
 const PAGE_TOKENS: usize = 8;
 const PAGES: usize = 16;
 
+/// A backend's device and the kernels to use there.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) backend: &'a dyn Backend,
+    pub(crate) device: &'a DeviceId,
+    pub(crate) tier: &'a Tier,
+}
+
 impl Session {
-    pub(crate) fn start(backend: &dyn Backend, plan: Plan, weights: &Tensors) -> Self {
+    pub(crate) fn start(target: Target<'_>, plan: Plan, weights: &Tensors) -> Self {
         let options = PrepareOptions {
             cache: CacheOptions { format: CacheFormat::F16, page_tokens: PAGE_TOKENS, pages: PAGES },
             limits: BatchLimits { rows: 128, selected: 16, sequences: 1 },
-            tier: None,
+            tier: Some(target.tier.name.clone()),
         };
-        let device = backend.devices().remove(0).id;
-        let prepared = backend.prepare(&device, Arc::new(plan), weights, &options, &mut no_progress);
+        let Target { backend, device, .. } = target;
+        let prepared = backend.prepare(device, Arc::new(plan), weights, &options, &mut no_progress);
         Self { runner: prepared.unwrap(), position: 0 }
     }
 

@@ -9,8 +9,8 @@
 //! | without matrix units, and f32 matrices always | `simt` |
 
 use super::product::{
-    Activations, Product, WithMaps, WithNorm, activations, code_bits, direct, half_row_bytes, map, pack,
-    unpack, unpacked_features, with_format,
+    Activations, Product, Stored, WithMaps, WithNorm, activations, code_bits, direct, half_row_bytes, map,
+    pack, unpack, unpacked_features, with_format,
 };
 use super::shapes::{Bounds, MmaShape, SplitShape, StreamShape, TilesShape, few_for_mma};
 use crate::cuda::build::{Build, Launch, blocks};
@@ -21,6 +21,7 @@ use crate::cuda::weights::DeviceMatrix;
 use crate::format::WeightFormat;
 use crate::gpu::elementwise::number;
 use crate::gpu::one_row::{gate_after, norm_into};
+use crate::gpu::stored::stored_after;
 use crate::{BackendError, plan};
 #[cfg(test)]
 use {
@@ -122,13 +123,21 @@ impl Linear {
         }
     }
 
-    /// The launch for steps of one row, which takes over what comes right before and after ([`crate::one_row`]).
+    /// The launch for steps of one row, which takes over what comes right before and after ([`crate::gpu::one_row`],
+    /// [`crate::gpu::stored`]).
     fn one_row(&self, build: &mut Build<'_>, op: &plan::Linear) -> Result<(), BackendError> {
         let node = build.node;
         let norm = node.and_then(|node| norm_into(build, node, op)).cloned();
         let gate = node.and_then(|node| gate_after(build, node, op)).cloned();
+        let stored = node.and_then(|node| stored_after(build, node, op)).map(|to| Stored::new(build, &to));
         let mut params = WithNorm { product: self.product, ..WithNorm::default() };
-        let mut fused = Fused { norm: norm.is_some(), gated: gate.is_some(), quads: self.x.quads };
+        let mut fused = Fused {
+            norm: norm.is_some(),
+            gated: gate.is_some(),
+            stored: stored.is_some(),
+            quads: self.x.quads,
+        };
+        params.stored = stored.unwrap_or_default();
         if let Some(norm) = norm {
             let x = direct(build, norm.input);
             (params.product.x, params.product.x_stride, fused.quads) = (x.address, x.stride, x.quads);
@@ -330,6 +339,7 @@ impl Linear {
 pub(super) struct Fused {
     pub(super) norm: bool,
     pub(super) gated: bool,
+    pub(super) stored: bool,
     pub(super) quads: bool,
 }
 
@@ -359,11 +369,12 @@ pub(super) fn stream_kernel(format: WeightFormat, shape: StreamShape, fused: Fus
         .define("QUADS", u32::from(fused.quads))
         .define("NORM", u32::from(fused.norm))
         .define("GATED", u32::from(fused.gated))
+        .define("STORED", u32::from(fused.stored))
         .define("WARPS", shape.warps)
         .define("DEPTH", shape.depth)
         .define("CHUNK", shape.chunk)
+        .define("TEAMS", shape.teams)
         .define("BLOCKS", shape.blocks)
-        .define("SEGMENTS", shape.segments)
 }
 
 pub(super) fn mma_kernel(format: WeightFormat, shape: MmaShape) -> Kernel {
@@ -413,8 +424,11 @@ pub(super) fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
             continue;
         }
         let shape = StreamShape::new(capabilities, format);
-        let stream = |norm, gated, quads| stream_kernel(format, shape, Fused { norm, gated, quads });
+        let stream = |norm, gated, quads| {
+            stream_kernel(format, shape, Fused { norm, gated, quads, ..Fused::default() })
+        };
         kernels.push(stream(false, false, true));
+        kernels.push(stream_kernel(format, shape, Fused { stored: true, quads: true, ..Fused::default() }));
         if !matches!(format, WeightFormat::W8a8(_)) {
             kernels.push(stream(true, true, true));
         }

@@ -1,10 +1,10 @@
-//! What a product of one row does along with it ([`crate::one_row`]), as far as it depends on this backend's kernels.
+//! What a product of one row does along with it ([`crate::gpu::one_row`]), as far as it depends on this backend's kernels.
 
 use super::linear::has_matrix_units;
 use crate::cuda::build::Build;
-use crate::format::WeightFormat;
+use crate::format::{CacheLayout, WeightFormat};
 use crate::gpu::one_row::Site;
-use crate::plan::{MatrixId, Operand, Plan, ValueId};
+use crate::plan::{CacheId, MatrixId, Operand, Plan, ValueId};
 
 impl Site for Build<'_> {
     fn plan(&self) -> &Plan {
@@ -22,5 +22,13 @@ impl Site for Build<'_> {
 
     fn gates(&self, _: MatrixId) -> bool {
         true
+    }
+
+    fn stores(&self, matrix: MatrixId, head_dim: usize) -> bool {
+        has_matrix_units(self.capabilities(), self.matrix(matrix).format) && head_dim.is_multiple_of(16)
+    }
+
+    fn cache_layout(&self, cache: CacheId) -> CacheLayout {
+        self.cache(cache).layout
     }
 }

@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::elementwise::{Rounding, quantize_rows};
+use super::rope::Rotation;
 use super::{code_bytes, format_number, is_selected};
 use crate::BackendError;
 use crate::cuda::build::{Build, DeviceOperand, Launch, blocks};
@@ -10,6 +11,7 @@ use crate::cuda::driver::{ByteMatrix, TensorMap};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::weights::DeviceMatrix;
 use crate::format::{ActivationScale, WeightFormat};
+use crate::gpu::stored;
 use crate::gpu::tables::StepCounts;
 use crate::plan::{BatchLimits, Element, Linear, Operand, Rows, Shape};
 
@@ -60,6 +62,49 @@ pub(super) struct WithNorm {
     pub(super) norm_offset: f32,
     pub(super) function: u32,
     pub(super) padding: u32,
+    pub(super) stored: Stored,
+}
+
+/// `Stored` of `linear/stream.cu`.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Stored {
+    rotated: u64,
+    keys: u64,
+    values: u64,
+    heads: u32,
+    kv_heads: u32,
+    keys_first: u32,
+    dim: u32,
+    vector_bytes: u32,
+    page_tokens: u32,
+    interleaved: u32,
+    angle_stride: u32,
+    angle_first: u32,
+    padding: u32,
+}
+
+impl Stored {
+    pub(super) fn new(build: &Build<'_>, to: &stored::Stored<'_>) -> Self {
+        let cache = build.cache(to.store.cache);
+        let layout = cache.layout;
+        let rotation = Rotation::new(build, to.rotate.rope);
+        Self {
+            rotated: build.value(to.rotate.output).address(),
+            keys: cache.keys.codes.address(),
+            values: cache.values.codes.address(),
+            heads: (to.rotate.query.width / layout.head_dim) as u32,
+            kv_heads: layout.kv_heads as u32,
+            keys_first: u32::from(to.store.key.first < to.store.value.first),
+            dim: layout.head_dim as u32,
+            vector_bytes: cache.vector_bytes,
+            page_tokens: layout.page_tokens as u32,
+            interleaved: rotation.interleaved,
+            angle_stride: rotation.angle_stride,
+            angle_first: rotation.angle_first,
+            padding: 0,
+        }
+    }
 }
 
 impl Product {

@@ -17,9 +17,9 @@ const THREADS: u32 = 128;
 #[repr(C)]
 pub(super) struct Rotation {
     pub(super) rotary: u32,
-    interleaved: u32,
-    angle_stride: u32,
-    angle_first: u32,
+    pub(super) interleaved: u32,
+    pub(super) angle_stride: u32,
+    pub(super) angle_first: u32,
 }
 
 impl Rotation {

@@ -30,40 +30,45 @@ fn table_bytes(capabilities: &Capabilities, format: WeightFormat) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamShape {
     pub(super) warps: u32,
+    /// Teams of so many warps to a block, each with tiles of its own: they share the activations, and nf4's table.
+    pub(super) teams: u32,
     /// Items that a warp has under way, and bytes of a row in each.
     pub(super) depth: u32,
     pub(super) chunk: u32,
     /// Blocks to a multiprocessor that registers are left for.
     pub(super) blocks: u32,
-    /// Segments of an item that are unrolled.
-    pub(super) segments: u32,
 }
 
 impl StreamShape {
     pub(super) fn new(capabilities: &Capabilities, format: WeightFormat) -> Self {
-        let shape = Self { warps: 8, depth: 4, chunk: 128, blocks: 3, segments: 8 };
-        match (capabilities.target.arch, format) {
+        let shape = Self { warps: 8, teams: 1, depth: 3, chunk: 64, blocks: 3 };
+        let four_bits = matches!(format, WeightFormat::Nf4 | WeightFormat::Int4(_));
+        match (capabilities.target.arch, capabilities.shared_memory >> 10) {
             // Copies are not asynchronous there, and shared memory is small.
-            (0..80, _) => Self { depth: 2, chunk: 64, blocks: 2, segments: 1, ..shape },
-            // Less shared memory than the large devices have, or less left of it.
-            (86..90, _) | (_, WeightFormat::Nf4) => Self { depth: 3, chunk: 64, segments: 1, ..shape },
-            (_, WeightFormat::Int4(_)) => Self { depth: 3, segments: 1, ..shape },
-            _ => shape,
+            (0..80, _) => Self { depth: 2, blocks: 2, ..shape },
+            (_, 0..160) => shape,
+            (_, 160..200) if four_bits => shape,
+            (_, 160..200) => Self { depth: 4, chunk: 128, ..shape },
+            // Measured on an H200.
+            _ if four_bits => Self { warps: 4, teams: 4, chunk: 128, blocks: 1, ..shape },
+            _ if matches!(format, WeightFormat::W8a8(_)) => Self { depth: 4, chunk: 128, blocks: 2, ..shape },
+            _ => Self { teams: 2, chunk: 128, blocks: 1, ..shape },
         }
     }
 
     pub(super) const fn threads(self) -> u32 {
-        32 * self.warps
+        32 * self.warps * self.teams
     }
 
-    /// Bytes of the rings of a block's warps.
+    /// Bytes of the rings of a block's warps, and of their sums.
     fn ring(self, format: WeightFormat) -> u32 {
-        self.warps * self.depth * 16 * (self.chunk + chunk_scales(format, self.chunk))
+        let item = 16 * (self.chunk + chunk_scales(format, self.chunk));
+        self.warps * self.teams * (self.depth * item + 2 * 512)
     }
 
-    /// Sums of warps, and what else a block has in shared memory whatever it streams.
-    fn fixed(self, capabilities: &Capabilities, format: WeightFormat) -> u32 {
-        table_bytes(capabilities, format) + 2 * self.warps * 512 + 256
+    /// What else a block has in shared memory whatever it streams.
+    fn fixed(capabilities: &Capabilities, format: WeightFormat) -> u32 {
+        table_bytes(capabilities, format) + 256
     }
 
     /// Into how many parts K is cut so that a part of so many rows of activations fits, and the shared memory of a block then.
@@ -80,7 +85,7 @@ impl StreamShape {
         let chunks = row_bytes / self.chunk;
         let chunk = self.chunk * 8 / code_bits(format) * element;
         let ring = self.ring(format);
-        let left = capabilities.shared_memory.saturating_sub(ring + self.fixed(capabilities, format));
+        let left = capabilities.shared_memory.saturating_sub(ring + Self::fixed(capabilities, format));
         let most = left.min(MOST.max((rows * 12) << 10));
         let bytes = |split: u32| rows * (chunks.div_ceil(split) * chunk + 64);
         let split = (1..chunks).find(|split| bytes(*split) <= most).unwrap_or(chunks);
@@ -91,7 +96,7 @@ impl StreamShape {
     pub(super) fn resident(self, capabilities: &Capabilities, format: WeightFormat, shared: u32) -> u32 {
         /// What the driver keeps of each block.
         const RESERVED: u32 = 1 << 10;
-        let block = shared + self.fixed(capabilities, format) + RESERVED;
+        let block = shared + Self::fixed(capabilities, format) + RESERVED;
         let fit = (capabilities.shared_memory + RESERVED) / block;
         capabilities.multiprocessors * fit.clamp(1, self.blocks)
     }
@@ -268,7 +273,7 @@ mod tests {
                         let shape = StreamShape::new(&device, format);
                         let (split, shared) = shape.room(&device, format, row_bytes, rows);
                         assert!(split >= 1 && split <= row_bytes / shape.chunk);
-                        all(shared, shape.fixed(&device, format));
+                        all(shared, StreamShape::fixed(&device, format));
                         assert!(shape.resident(&device, format, shared) >= device.multiprocessors);
                     }
                 }

@@ -1,10 +1,13 @@
-//! What a product of one row does along with it ([`crate::one_row`]), as far as it depends on this backend's kernels.
+//! What a product of one row does along with it ([`crate::gpu::one_row`]), as far as it depends on this backend's kernels.
 
 use super::row;
-use crate::format::WeightFormat;
+use crate::format::{CacheLayout, WeightFormat};
 use crate::gpu::one_row::Site;
-use crate::plan::{MatrixId, Operand, Plan, ValueId};
+use crate::plan::{CacheId, MatrixId, Operand, Plan, ValueId};
 use crate::wgpu::build::Build;
+
+/// Storage buffers of a product that normalises before and stores after.
+const STORING_BUFFERS: u32 = 11;
 
 impl Site for Build<'_> {
     fn plan(&self) -> &Plan {
@@ -30,5 +33,17 @@ impl Site for Build<'_> {
 
     fn gates(&self, matrix: MatrixId) -> bool {
         self.matrix(matrix).shards.len() == 1
+    }
+
+    fn stores(&self, matrix: MatrixId, head_dim: usize) -> bool {
+        let matrix = self.matrix(matrix);
+        matrix.shards.len() == 1
+            && row::has_kernel(matrix.format)
+            && head_dim.is_multiple_of(8)
+            && self.capabilities().storage_buffers >= STORING_BUFFERS
+    }
+
+    fn cache_layout(&self, cache: CacheId) -> CacheLayout {
+        self.cache(cache).layout
     }
 }

@@ -1,10 +1,10 @@
 //! Products of one row, `shaders/linear/row.wesl`: in which shape, with x in workgroup memory or not, and along with what.
 
 use super::product::{Activations, Codes, MatvecShape, Params};
-use super::stored::{Stored, stored_after};
 use crate::format::WeightFormat;
 use crate::gpu::elementwise::number;
 use crate::gpu::one_row::{gate_after, norm_into};
+use crate::gpu::stored::{Stored, stored_after};
 use crate::plan::{self, RopeLayout};
 use crate::wgpu::build::{Binding, Build};
 use crate::wgpu::capabilities::Capabilities;
@@ -141,7 +141,7 @@ const X: usize = 2;
 const Y: usize = 3;
 
 /// The launch for a shard of a product that `params` and `bindings` describe for all kernels, along with what comes right before and
-/// after ([`crate::one_row`], [`super::stored`]).
+/// after ([`crate::gpu::one_row`], [`crate::gpu::stored`]).
 pub(super) fn launch(
     build: &Build<'_>,
     op: &plan::Linear,
