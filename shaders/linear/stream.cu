@@ -9,16 +9,17 @@
 // added up in their order at the end of a tile. Where rows or K are too large for shared memory, `split` blocks share a tile's K; the last one
 // to come adds up what all left, in order.
 //
-// Variants: FORMAT, GROUP (decode.cuh); EXPERTS: a product of one row for each slot (experts.cuh); NORM: x is normalised on its way in, x · (offset + weight) / sqrt(mean(x²) + ε);
-// GATED: features come in two halves, y = function(first half) · second half;
-// STORED: features are heads of queries, keys and values, of which the first two are turned (rope/turn.cuh), queries put into a value of
-// their own, and the others into pages of f16; all for one row. QUADS: x in fours. WARPS, DEPTH, CHUNK, BLOCKS:
-// shapes, measured.
-// Launch: 32 · WARPS threads; grid [split · blocks]; shared memory: sums, rings (TEAMS · WARPS · DEPTH · ITEM bytes) and the activations, rows · (share
-// of K · 2 (w8a8: 1) + 64).
+// Variants: FORMAT, GROUP (decode.cuh); EXPERTS: a product of one row for each slot (experts.cuh). For one row: NORM: x is normalised on its way
+// in, x · (offset + weight) / sqrt(mean(x²) + ε); GATED: features come in two halves, y = function(first half) · second half; STORED: features
+// are heads of queries, keys and values, of which the first two are turned (rope/turn.cuh), queries put into a value of their own, and the
+// others into pages of f16. QUADS: x in fours. WARPS (of a team), TEAMS, DEPTH, CHUNK, BLOCKS: shapes, measured.
+// Launch: 32 · WARPS · TEAMS threads; grid [split · blocks]; shared memory: sums (TEAMS · WARPS · 1,024 bytes), rings (TEAMS · WARPS · DEPTH · ITEM)
+// and the activations, rows · (share of K · 2 (w8a8: 1) + 64).
 // Cost: reads the weights once, and x once for each block. nf4 is looked up in shared memory, 16 loads to every 512 bytes of codes and warp.
-// Measured on an H100 (2026-11-27, benches/cuda/matvec.py; a read of its memory reaches 3.1 TB/s), one row, 28,672 × 4,096: f16 2.98, int8 2.88,
-// w8a8 2.94, int4 2.60, nf4 2.12 TB/s; 4,096 × 4,096, where launches are 6 to 13 µs: 2.70, 2.19, 2.40, 1.43, 1.16. Eight rows of f16: 2.68.
+// Measured on an H200 (2026-11-28; a read of its memory reaches 4.5 TB/s): the four products of a layer of the 8B shape, one row, one after the
+// other: f16 109, int8 63, w8a8 61, nf4 56, int4 51 µs, of which the bytes alone would take 97, 50, 48, 26 and 26. (The warps' sums met without a barrier
+// then, which is slower where launches are short.) Each launch takes 2.7 µs beyond its bytes; formats of four bits are bound by instructions,
+// as many per weight as int8's. benches/results/2026-11-28-nvidia-h200/stream.txt has what was tried.
 // Checked by the conformance groups `linear`, `rows`, `experts` and `random`, and by matvec.py against f64.
 #include "lib/functions.cuh"
 #include "lib/quads.cuh"

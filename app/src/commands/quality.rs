@@ -100,7 +100,13 @@ fn compute_base(arguments: &QualityArguments, model: &Model) -> anyhow::Result<B
     }
     let tokenizer = &model.text()?.tokenizer;
     let tokens = tokenizer.encode_text(&words, false)?;
-    let len = arguments.window.unwrap_or_else(|| model.architecture.context().min(USUAL_WINDOW));
+    let made_for = model.architecture.context();
+    let len = arguments.window.unwrap_or(made_for.min(USUAL_WINDOW));
+    if len > made_for {
+        eprintln!(
+            "note: windows of {len} tokens go beyond the {made_for} that the model was made for, where it says little"
+        );
+    }
     let passage = Passage { tokens, windows: Windows { begin: tokenizer.bos(), len } };
     let contestant = Contestant {
         embedding: Some(arguments.base_weights),
