@@ -133,8 +133,11 @@ impl Linear {
         let mut params = WithNorm { product: self.product, ..WithNorm::default() };
         let mut fused = Fused {
             norm: norm.is_some(),
-            gated: gate.is_some(),
-            stored: stored.is_some(),
+            result: match (&gate, &stored) {
+                (Some(_), _) => Outcome::Gated,
+                (None, Some(_)) => Outcome::Stored,
+                (None, None) => Outcome::Rows,
+            },
             quads: self.x.quads,
         };
         params.stored = stored.unwrap_or_default();
@@ -163,8 +166,11 @@ impl Linear {
         let format = self.matrix.format;
         let shape = StreamShape::new(build.capabilities(), format);
         let (split, shared) = shape.room(build.capabilities(), format, self.matrix.row_bytes, bounds.up_to);
-        let tiles =
-            if fused.gated { (self.matrix.rows / 2).div_ceil(8) } else { self.matrix.rows.div_ceil(16) };
+        let tiles = if fused.result == Outcome::Gated {
+            (self.matrix.rows / 2).div_ceil(8)
+        } else {
+            self.matrix.rows.div_ceil(16)
+        };
         params.product.split = split;
         if split > 1 {
             let sums = u64::from(tiles) * u64::from(split) * 128;
@@ -338,9 +344,20 @@ impl Linear {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fused {
     pub(super) norm: bool,
-    pub(super) gated: bool,
-    pub(super) stored: bool,
+    pub(super) result: Outcome,
     pub(super) quads: bool,
+}
+
+/// What becomes of the features that `stream` computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// They are the result.
+    #[default]
+    Rows,
+    /// Their halves go through a gate.
+    Gated,
+    /// They are queries, keys and values, which are turned and stored.
+    Stored,
 }
 
 /// Memory in which blocks that share a tile's K leave so many sums.
@@ -368,8 +385,8 @@ pub(super) fn stream_kernel(format: WeightFormat, shape: StreamShape, fused: Fus
     with_format(Kernel::new("linear/stream", "stream"), format)
         .define("QUADS", u32::from(fused.quads))
         .define("NORM", u32::from(fused.norm))
-        .define("GATED", u32::from(fused.gated))
-        .define("STORED", u32::from(fused.stored))
+        .define("GATED", u32::from(fused.result == Outcome::Gated))
+        .define("STORED", u32::from(fused.result == Outcome::Stored))
         .define("WARPS", shape.warps)
         .define("DEPTH", shape.depth)
         .define("CHUNK", shape.chunk)
@@ -424,13 +441,11 @@ pub(super) fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
             continue;
         }
         let shape = StreamShape::new(capabilities, format);
-        let stream = |norm, gated, quads| {
-            stream_kernel(format, shape, Fused { norm, gated, quads, ..Fused::default() })
-        };
-        kernels.push(stream(false, false, true));
-        kernels.push(stream_kernel(format, shape, Fused { stored: true, quads: true, ..Fused::default() }));
-        if !matches!(format, WeightFormat::W8a8(_)) {
-            kernels.push(stream(true, true, true));
+        let norm = !matches!(format, WeightFormat::W8a8(_));
+        let stream = |norm, result, quads| stream_kernel(format, shape, Fused { norm, result, quads });
+        kernels.extend([stream(false, Outcome::Rows, true), stream(norm, Outcome::Stored, true)]);
+        if norm {
+            kernels.push(stream(true, Outcome::Gated, true));
         }
         if !matches!(format, WeightFormat::F16 | WeightFormat::W8a8(_)) {
             kernels.push(unpack_kernel(format));
@@ -442,9 +457,9 @@ pub(super) fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
         kernels.extend(shapes.map(|shape| mma_kernel(format, shape)));
         if format == WeightFormat::F16 {
             kernels.extend([
-                stream(false, false, false),
-                stream(true, false, false),
-                stream(false, true, true),
+                stream(false, Outcome::Rows, false),
+                stream(true, Outcome::Rows, false),
+                stream(false, Outcome::Gated, true),
             ]);
         }
     }
