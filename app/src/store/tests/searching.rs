@@ -6,9 +6,9 @@ use super::*;
 fn with_messages(messages: &[&str]) -> Store {
     let store = open(None, Arc::new(|| {})).store;
     for message in messages {
-        // Titles would be found too, so they say nothing.
+        // Titles would be found too, so they are what no test looks for.
         let mut conversation = Conversation::new(None, SamplingSettings::default());
-        conversation.rename("-");
+        conversation.rename("~");
         conversation.say(*message).unwrap();
         store.write(conversation.take_changes());
     }
