@@ -95,11 +95,12 @@ def copy_speed():
 
 def variants(matrix, rows):
     """What is worth comparing, the shape that ops/shapes.rs takes first."""
-    chosen = {4: dict(depth=3, chunk=64, SEGMENTS=1), 5: dict(depth=3, SEGMENTS=1)}.get(matrix.number, dict(depth=4))
+    four_bits = dict(warps=4, teams=4, blocks=1, depth=3)
+    chosen = {4: four_bits, 5: four_bits, 6: dict(depth=4, blocks=2)}.get(matrix.number, dict(teams=2, blocks=1, depth=3))
     yield Stream(matrix, **chosen)
     if rows == 1:
-        for depth, chunk in [(3, 128), (4, 64)]:
-            yield Stream(matrix, depth=depth, chunk=chunk, SEGMENTS=1)
+        for warps, teams, depth in [(8, 1, 3), (8, 3, 2), (16, 1, 3)]:
+            yield Stream(matrix, warps=warps, teams=teams, blocks=2 if teams == 1 and warps == 8 else 1, depth=depth)
 
 
 def table(names):
