@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::pages::{CacheElement, Pages, Run, lanes_at};
+use super::pages::{Ahead, CacheElement, Pages, Run, Runs, lanes_at};
 use super::scratch::LINE_BYTES;
 use super::{Partial, Queries};
 use crate::cpu::functions::{Capped, VectorFunction};
@@ -77,9 +77,8 @@ impl<E: CacheElement> Kernel for FewQueries<'_, E> {
         out.sum.fill(0.0);
         for start in positions.clone().step_by(CHUNK) {
             let chunk = start..positions.end.min(start + CHUNK);
-            values.prefetch(s, chunk.clone());
-            key_scores(s, padded, keys, chunk.clone(), scores);
-            keys.prefetch(s, chunk.end..positions.end.min(chunk.end + CHUNK));
+            let next = chunk.end..positions.end.min(chunk.end + CHUNK);
+            key_scores(s, padded, keys, chunk.clone(), scores, &mut values.ahead(chunk.clone()));
             if E::SCALED {
                 widen_scales(s, keys, chunk.clone(), &mut key_scales);
                 widen_scales(s, values, chunk.clone(), &mut value_scales);
@@ -99,12 +98,12 @@ impl<E: CacheElement> Kernel for FewQueries<'_, E> {
                     multiply(s, row, &value_scales);
                 }
             }
-            add_values(s, scores, values, chunk, lines, out.weighted);
+            add_values(s, scores, values, chunk, out.weighted, &mut keys.ahead(next));
         }
     }
 }
 
-/// The products of all queries with the keys of a chunk.
+/// The products of all queries with the keys of a chunk. Meanwhile what comes next is asked for.
 #[inline(always)]
 fn key_scores<S: Simd, E: CacheElement>(
     s: S,
@@ -112,6 +111,7 @@ fn key_scores<S: Simd, E: CacheElement>(
     keys: Pages<'_, E>,
     chunk: Range<usize>,
     scores: &mut [Chunk],
+    ahead: &mut Ahead<'_, E>,
 ) {
     let lines = queries.len() / scores.len();
     let mut first = 0;
@@ -120,19 +120,19 @@ fn key_scores<S: Simd, E: CacheElement>(
         while index < scores.len() {
             let left = scores.len() - index;
             let (queries, scores) = (&queries[index * lines..], &mut scores[index..]);
-            index += if left >= 4 {
-                run_scores::<S, E, 4, 1>(s, queries, lines, run, first, scores)
-            } else if left >= 2 {
-                run_scores::<S, E, 2, 2>(s, queries, lines, run, first, scores)
-            } else {
-                run_scores::<S, E, 1, 4>(s, queries, lines, run, first, scores)
+            let ahead = if index == 0 { Some(&mut *ahead) } else { None };
+            index += match left {
+                4.. => run_scores::<S, E, 4, 1>(s, queries, lines, run, first, scores, ahead),
+                3 => run_scores::<S, E, 3, 1>(s, queries, lines, run, first, scores, ahead),
+                2 => run_scores::<S, E, 2, 2>(s, queries, lines, run, first, scores, ahead),
+                _ => run_scores::<S, E, 1, 4>(s, queries, lines, run, first, scores, ahead),
             };
         }
         first += run.tokens();
     }
 }
 
-/// The products of `N` queries with the keys of a run, `T` at a time; N × T is 4. Returns N.
+/// The products of `N` queries with the keys of a run, `T` at a time; N × T is 4 at most. Returns N.
 #[inline(always)]
 fn run_scores<S: Simd, E: CacheElement, const N: usize, const T: usize>(
     s: S,
@@ -141,6 +141,7 @@ fn run_scores<S: Simd, E: CacheElement, const N: usize, const T: usize>(
     run: Run<'_, E>,
     first: usize,
     scores: &mut [Chunk],
+    mut ahead: Option<&mut Ahead<'_, E>>,
 ) -> usize {
     let mut rows = [&queries[..lines]; N];
     for n in 1..N {
@@ -148,6 +149,11 @@ fn run_scores<S: Simd, E: CacheElement, const N: usize, const T: usize>(
     }
     let tokens = run.tokens();
     for token in (0..tokens).step_by(T) {
+        if let Some(ahead) = &mut ahead {
+            for _ in 0..T {
+                ahead.ask(s);
+            }
+        }
         // Past the end the last key is multiplied again and dropped.
         let mut keys = [run.vector(token); T];
         for t in 1..T {
@@ -242,16 +248,17 @@ fn soften<S: Simd>(s: S, scores: &mut Chunk, max: &mut f32, sum: &mut f32, weigh
     }
 }
 
-/// Adds the values of a chunk, weighted.
+/// Adds the values of a chunk, weighted. Meanwhile what comes next is asked for.
 #[inline(always)]
 fn add_values<S: Simd, E: CacheElement>(
     s: S,
     weights: &[Chunk],
     values: Pages<'_, E>,
     chunk: Range<usize>,
-    lines: usize,
     out: &mut [Line],
+    ahead: &mut Ahead<'_, E>,
 ) {
+    let lines = out.len() / weights.len();
     let mut index = 0;
     while index < weights.len() {
         let left = weights.len() - index;
@@ -259,30 +266,33 @@ fn add_values<S: Simd, E: CacheElement>(
         let mut line = 0;
         while line < lines {
             let wide = S::MANY_REGISTERS && lines - line >= 4;
-            let (values, chunk) = (values, chunk.clone());
+            let runs = values.runs(chunk.clone());
+            let ahead = if index == 0 && line == 0 { Some(&mut *ahead) } else { None };
             line += match (left, wide) {
-                (4.., true) => add_lines::<S, E, 4, 4>(s, weights, values, chunk, line, lines, out),
-                (4.., false) => add_lines::<S, E, 4, 1>(s, weights, values, chunk, line, lines, out),
-                (2 | 3, true) => add_lines::<S, E, 2, 4>(s, weights, values, chunk, line, lines, out),
-                (2 | 3, false) => add_lines::<S, E, 2, 1>(s, weights, values, chunk, line, lines, out),
-                (_, true) => add_lines::<S, E, 1, 4>(s, weights, values, chunk, line, lines, out),
-                (_, false) => add_lines::<S, E, 1, 1>(s, weights, values, chunk, line, lines, out),
+                (4.., true) => add_lines::<S, E, 4, 4>(s, weights, runs, line, lines, out, ahead),
+                (4.., false) => add_lines::<S, E, 4, 1>(s, weights, runs, line, lines, out, ahead),
+                (3, true) => add_lines::<S, E, 3, 4>(s, weights, runs, line, lines, out, ahead),
+                (3, false) => add_lines::<S, E, 3, 1>(s, weights, runs, line, lines, out, ahead),
+                (2, true) => add_lines::<S, E, 2, 4>(s, weights, runs, line, lines, out, ahead),
+                (2, false) => add_lines::<S, E, 2, 1>(s, weights, runs, line, lines, out, ahead),
+                (_, true) => add_lines::<S, E, 1, 4>(s, weights, runs, line, lines, out, ahead),
+                (_, false) => add_lines::<S, E, 1, 1>(s, weights, runs, line, lines, out, ahead),
             };
         }
-        index += if left >= 4 { 4 } else { left.min(2) };
+        index += left.min(4);
     }
 }
 
-/// Adds `L` vectors of the head, from `line` on, of all values of a chunk for `N` queries. Returns L.
+/// Adds `L` vectors of the head, from `line` on, of the values of some runs for `N` queries. Returns L.
 #[inline(always)]
 fn add_lines<S: Simd, E: CacheElement, const N: usize, const L: usize>(
     s: S,
     weights: &[Chunk],
-    values: Pages<'_, E>,
-    chunk: Range<usize>,
+    runs: Runs<'_, E>,
     line: usize,
     lines: usize,
     out: &mut [Line],
+    mut ahead: Option<&mut Ahead<'_, E>>,
 ) -> usize {
     let mut rows: [&[f32]; N] = [&[]; N];
     for n in 0..N {
@@ -295,8 +305,11 @@ fn add_lines<S: Simd, E: CacheElement, const N: usize, const L: usize>(
         }
     }
     let mut first = 0;
-    for run in values.runs(chunk) {
+    for run in runs {
         for token in 0..run.tokens() {
+            if let Some(ahead) = &mut ahead {
+                ahead.ask(s);
+            }
             let vector = run.vector(token);
             let mut lanes = [s.zero(); L];
             for l in 0..L {

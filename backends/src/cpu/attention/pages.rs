@@ -81,24 +81,65 @@ impl<'a, E: CacheElement> Pages<'a, E> {
     }
 
     /// The runs that make up a range of positions.
-    pub(super) fn runs(self, positions: Range<usize>) -> impl Iterator<Item = Run<'a, E>> {
-        let mut at = positions.start;
-        std::iter::from_fn(move || {
-            if at >= positions.end {
-                return None;
-            }
-            let CacheLayout { page_tokens, head_dim, .. } = *self.layout;
-            let token = at % page_tokens;
-            let tokens = (page_tokens - token).min(positions.end - at);
-            let page = self.table[at / page_tokens] as usize;
-            let first = self.layout.vector_index(page, self.head, token);
-            at += tokens;
-            Some(Run {
-                codes: &self.codes[first * head_dim..][..tokens * head_dim],
-                scales: if E::SCALED { &self.scales[first..][..tokens] } else { &[] },
-                head_dim,
-            })
+    pub(super) fn runs(self, positions: Range<usize>) -> Runs<'a, E> {
+        Runs { pages: self, positions }
+    }
+
+    /// The memory of a range of positions, to be asked for while other work is done.
+    pub(super) fn ahead(self, positions: Range<usize>) -> Ahead<'a, E> {
+        let run = Run { codes: &[], scales: &[], head_dim: self.layout.head_dim };
+        Ahead { runs: self.runs(positions), run }
+    }
+}
+
+/// The runs of a range of positions.
+pub(super) struct Runs<'a, E> {
+    pages: Pages<'a, E>,
+    positions: Range<usize>,
+}
+
+impl<'a, E: CacheElement> Iterator for Runs<'a, E> {
+    type Item = Run<'a, E>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Run<'a, E>> {
+        let (pages, at) = (self.pages, self.positions.start);
+        if at >= self.positions.end {
+            return None;
+        }
+        let CacheLayout { page_tokens, head_dim, .. } = *pages.layout;
+        let token = at % page_tokens;
+        let tokens = (page_tokens - token).min(self.positions.end - at);
+        let page = pages.table[at / page_tokens] as usize;
+        let first = pages.layout.vector_index(page, pages.head, token);
+        self.positions.start += tokens;
+        Some(Run {
+            codes: &pages.codes[first * head_dim..][..tokens * head_dim],
+            scales: if E::SCALED { &pages.scales[first..][..tokens] } else { &[] },
+            head_dim,
         })
+    }
+}
+
+/// Memory that is asked for a position at a time: what is asked for at once has to wait for one another, and the work with it.
+pub(super) struct Ahead<'a, E> {
+    runs: Runs<'a, E>,
+    run: Run<'a, E>,
+}
+
+impl<E: CacheElement> Ahead<'_, E> {
+    /// Asks for the next position's head vector, if there is one.
+    #[inline(always)]
+    pub(super) fn ask<S: Simd>(&mut self, s: S) {
+        if self.run.codes.is_empty() {
+            let Some(run) = self.runs.next() else { return };
+            self.run = run;
+        }
+        let (vector, rest) = self.run.codes.split_at(self.run.head_dim);
+        for line in vector.chunks(64 / size_of::<E>()) {
+            s.prefetch(&line[0], 0);
+        }
+        self.run.codes = rest;
     }
 }
 
