@@ -13,6 +13,7 @@
 #include "lib/codes.cuh"
 #include "lib/half.cuh"
 #include "lib/reduce.cuh"
+#include "kv/place.cuh"
 #include "rope/turn.cuh"
 
 #ifndef INT8
@@ -142,7 +143,7 @@ extern "C" __global__ void store(const __grid_constant__ Params p, const Step* s
         return;
     }
     u32 slot = step->row_slot[row];
-    u64 place = ((u64)(slot / p.page_tokens) * p.kv_heads + head) * p.page_tokens + slot % p.page_tokens;
+    u64 place = vector_of(slot, head, p.kv_heads, p.page_tokens);
     u8* out = (is_key ? p.keys : p.values) + place * p.vector_bytes;
     u16* scales = is_key ? p.key_scales : p.value_scales;
     write_vector(p, out, scales + place, x, lane);

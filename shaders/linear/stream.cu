@@ -22,6 +22,7 @@
 // as many per weight as int8's. benches/results/2026-11-28-nvidia-h200/stream.txt has what was tried.
 // Checked by the conformance groups `linear`, `rows`, `experts` and `random`, and by matvec.py against f64.
 #include "lib/functions.cuh"
+#include "kv/place.cuh"
 #include "linear/stream.cuh"
 #include "linear/stream_rows.cuh"
 
@@ -61,6 +62,11 @@ __device__ __forceinline__ void begin_tile(const Params& params, Ask& ask, u32 t
     u32 at = lane % SCALE_COPIES * SCALE_COPY;
     ask.scales = p.scales + static_cast<u64>(feature_of(params, tile, min(lane / SCALE_COPIES, 15))) * p.row_scales + at;
 #endif
+}
+
+// Where in the ring the next item lies.
+__device__ __forceinline__ u32 item_after(u32 item) {
+    return item == (DEPTH - 1) * ITEM ? 0 : item + ITEM;
 }
 
 // Asks for the item, and turns to the tile's next one.
@@ -188,6 +194,11 @@ __device__ __forceinline__ float worth(const Product& p, Sum sum, u32 row, u32 f
 #endif
 }
 
+// A result but for its residual, of which these variants have none.
+__device__ __forceinline__ float unfinished(const Product& p, Sum sum, u32 row, u32 feature) {
+    return (worth(p, sum, row, feature) + (p.bias ? p.bias[feature] : 0.0f)) * p.factor;
+}
+
 // Writes the i-th sum of a tile, [row of activations][row of the tile], each lane of a warp its own.
 __device__ __forceinline__ void write(const Params& p, const Step* step, u32 tile, Sum sum, u32 i, u32 rows) {
     const Product& q = p.product;
@@ -196,7 +207,7 @@ __device__ __forceinline__ void write(const Params& p, const Step* step, u32 til
     u32 at = tile * 8 + n % 8, half = q.features / 2, feature = at + n / 8 * half;
     float y = 0.0f;
     if (row < rows && at < half) {
-        y = (worth(q, sum, row, feature) + (q.bias ? q.bias[feature] : 0.0f)) * q.factor;
+        y = unfinished(q, sum, row, feature);
     }
     float up = __shfl_down_sync(~0u, y, 8, 16);
     if (n < 8 && row < rows && at < half) {
@@ -209,7 +220,7 @@ __device__ __forceinline__ void write(const Params& p, const Step* step, u32 til
     float y = 0.0f;
     if (row == 0) {
         u32 feature = head * to.dim + element;
-        y = (worth(q, sum, row, feature) + (q.bias ? q.bias[feature] : 0.0f)) * q.factor;
+        y = unfinished(q, sum, row, feature);
     }
     float other = __shfl_xor_sync(~0u, y, 8, 16);
     if (row > 0) {
@@ -229,7 +240,7 @@ __device__ __forceinline__ void write(const Params& p, const Step* step, u32 til
         to.rotated[head * to.dim + element] = y;
     } else {
         u32 slot = step->row_slot[0];
-        u64 place = (static_cast<u64>(slot / to.page_tokens) * to.kv_heads + head) * to.page_tokens + slot % to.page_tokens;
+        u64 place = vector_of(slot, head, to.kv_heads, to.page_tokens);
         u16* vector = reinterpret_cast<u16*>((is_key ? to.keys : to.values) + place * to.vector_bytes);
         vector[element] = half_bits(y);
     }
@@ -342,7 +353,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
             ask_item(q, ask);
         }
         copies_commit();
-        ask.item = ask.item == (DEPTH - 1) * ITEM ? 0 : ask.item + ITEM;
+        ask.item = item_after(ask.item);
         ask.chunk += WARPS;
         if (ask.chunk >= first + turns * WARPS) {
             begin_tile(p, ask, ask.tile + step_tiles, first);
@@ -355,10 +366,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
 #if !EXPERTS
     u32 rows = min(product_rows(q, step), 8u);
 #if NORM
-    bool held = q.split == 1 && share.count * (CHUNK_K / PIECE_K) <= HELD * THREADS;
+    u32 pieces = share.count * (CHUNK_K / PIECE_K);
+    bool held = q.split == 1 && pieces <= HELD * THREADS;
     float weights[HELD][8];
     if (held) {
-        hold_weights(p, weights, share.count * (CHUNK_K / PIECE_K));
+        hold_weights(p, weights, pieces);
     }
 #endif
     pdl_wait();
@@ -366,7 +378,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
     pdl_trigger();
 #if NORM
     if (held) {
-        bring_held(p, weights, x, share.count * (CHUNK_K / PIECE_K));
+        bring_held(p, weights, x, pieces);
     } else {
         bring_rows(p, x, pitch, share, rows);
     }
@@ -386,7 +398,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) stream(const __gri
             if (chunk < end) {
                 item_products(sums, lane, item, at, chunk);
             }
-            item = item == (DEPTH - 1) * ITEM ? 0 : item + ITEM;
+            item = item_after(item);
         }
         tile_end(p, step, sums, tile, done, part, rows);
     }

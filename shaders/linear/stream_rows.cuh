@@ -25,7 +25,21 @@ __device__ __forceinline__ void load_eight(const float* row, u32 column, u32 col
 #if NORM
 __shared__ float norm_place[32];
 
-// What a row is multiplied with to normalise it.
+// What a row is multiplied with to normalise it, by what its squares sum up to in this thread.
+__device__ __forceinline__ float factor_of(const Params& p, float squares) {
+    squares = block_sum(squares, norm_place);
+    return 1.0f / sqrtf(squares / static_cast<float>(p.product.cols) + p.norm_epsilon);
+}
+
+// Normalises eight columns.
+__device__ __forceinline__ void normalize(const Params& p, float factor, const float (&weights)[8], float (&x)[8]) {
+#pragma unroll
+    for (u32 k = 0; k < 8; k++) {
+        x[k] *= factor * (p.norm_offset + weights[k]);
+    }
+}
+
+// Likewise, of a row that is read for it.
 __device__ __forceinline__ float norm_factor(const Params& p) {
     const float* row = reinterpret_cast<const float*>(p.product.x);
     float squares = 0.0f;
@@ -34,12 +48,11 @@ __device__ __forceinline__ float norm_factor(const Params& p) {
         float4 x = load_quad(row, column, p.product.cols);
         squares += sum_of(x * x);
     }
-    squares = block_sum(squares, norm_place);
-    return 1.0f / sqrtf(squares / static_cast<float>(p.product.cols) + p.norm_epsilon);
+    return factor_of(p, squares);
 }
 #endif
 
-#if NORM && FORMAT != 6
+#if NORM
 // Pieces of the row whose weights a thread has before the row is there.
 #define HELD 2
 
@@ -70,16 +83,12 @@ __device__ __forceinline__ void bring_held(const Params& p, const float (&weight
             squares += x[n][k] * x[n][k];
         }
     }
-    squares = block_sum(squares, norm_place);
-    float factor = 1.0f / sqrtf(squares / static_cast<float>(p.product.cols) + p.norm_epsilon);
+    float factor = factor_of(p, squares);
 #pragma unroll
     for (u32 n = 0; n < HELD; n++) {
         u32 piece = threadIdx.x + n * THREADS;
         if (piece < pieces) {
-#pragma unroll
-            for (u32 k = 0; k < 8; k++) {
-                x[n][k] *= factor * (p.norm_offset + weights[n][k]);
-            }
+            normalize(p, factor, weights[n], x[n]);
             *reinterpret_cast<uint4*>(to + piece_place(piece)) = piece_of(x[n]);
         }
     }
@@ -151,10 +160,7 @@ __device__ __forceinline__ void bring_rows(const Params& p, u8* to, u32 pitch, S
             *place = x[n];
 #else
 #if NORM
-#pragma unroll
-            for (u32 k = 0; k < 8; k++) {
-                x[n][k] *= factor * (p.norm_offset + weights[n][k]);
-            }
+            normalize(p, factor, weights[n], x[n]);
 #endif
             *place = piece_of(x[n]);
 #endif

@@ -1,9 +1,10 @@
-//! What a product of one row does along with it: the normalisation before it and the gate after it.
+//! What a product of one row does along with it: the normalisation before it, and after it the gate, or the cache ([`super::stored`]).
 //!
 //! A reply's next token is one row, for which these take longer to launch than to compute. So a GPU's streaming kernel normalises the
 //! row on its way in and applies the gate on its way out, and the operators' own launches are left out where a step has one row.
 //! Both sides ask here, and what they are told depends on the plan and on where its values lie, not on the step.
 
+use super::stored;
 use crate::format::CacheLayout;
 use crate::plan::{CacheId, Gated, Linear, MatrixId, Norm, NormKind, Op, Operand, Plan, ValueId};
 
@@ -40,6 +41,7 @@ pub(crate) fn left_out<S: Site>(site: &S, index: usize, op: &Op) -> Option<Value
             let Op::Linear(product) = &site.plan().nodes[before].op else { return None };
             gate_after(site, before, product).map(|_| gated.output)
         }
+        Op::StoreKv(store) => stored::left_out(site, index, store),
         _ => None,
     }
 }

@@ -13,8 +13,7 @@ pub(crate) struct Stored<'a> {
 }
 
 /// What the cache's operator, the node at `index`, would write, where for one row the product before it does so in its place.
-pub(crate) fn left_out<S: Site>(site: &S, index: usize, op: &Op) -> Option<ValueId> {
-    let Op::StoreKv(store) = op else { return None };
+pub(super) fn left_out<S: Site>(site: &S, index: usize, store: &StoreKv) -> Option<ValueId> {
     let nodes = &site.plan().nodes;
     let produces = |node: &Node| node.op.outputs().contains(&store.key.value);
     let producer = nodes[..index].iter().rposition(produces)?;

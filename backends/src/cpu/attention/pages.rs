@@ -87,8 +87,7 @@ impl<'a, E: CacheElement> Pages<'a, E> {
 
     /// The memory of a range of positions, to be asked for while other work is done.
     pub(super) fn ahead(self, positions: Range<usize>) -> Ahead<'a, E> {
-        let run = Run { codes: &[], scales: &[], head_dim: self.layout.head_dim };
-        Ahead { runs: self.runs(positions), run }
+        Ahead { runs: self.runs(positions), codes: &[] }
     }
 }
 
@@ -124,22 +123,29 @@ impl<'a, E: CacheElement> Iterator for Runs<'a, E> {
 /// Memory that is asked for a position at a time: what is asked for at once has to wait for one another, and the work with it.
 pub(super) struct Ahead<'a, E> {
     runs: Runs<'a, E>,
-    run: Run<'a, E>,
+    /// What is left of a run.
+    codes: &'a [E],
 }
 
 impl<E: CacheElement> Ahead<'_, E> {
     /// Asks for the next position's head vector, if there is one.
     #[inline(always)]
     pub(super) fn ask<S: Simd>(&mut self, s: S) {
-        if self.run.codes.is_empty() {
+        if self.codes.is_empty() {
             let Some(run) = self.runs.next() else { return };
-            self.run = run;
+            self.codes = run.codes;
         }
-        let (vector, rest) = self.run.codes.split_at(self.run.head_dim);
-        for line in vector.chunks(64 / size_of::<E>()) {
-            s.prefetch(&line[0], 0);
-        }
-        self.run.codes = rest;
+        let (vector, rest) = self.codes.split_at(self.runs.pages.layout.head_dim);
+        prefetch(s, vector);
+        self.codes = rest;
+    }
+}
+
+/// Asks for the memory of some elements.
+#[inline(always)]
+fn prefetch<S: Simd, E>(s: S, codes: &[E]) {
+    for line in codes.chunks(64 / size_of::<E>()) {
+        s.prefetch(&line[0], 0);
     }
 }
 
@@ -149,9 +155,7 @@ impl<E: CacheElement> Pages<'_, E> {
     #[inline(always)]
     pub(super) fn prefetch<S: Simd>(self, s: S, positions: Range<usize>) {
         for run in self.runs(positions) {
-            for line in run.codes.chunks(64 / size_of::<E>()) {
-                s.prefetch(&line[0], 0);
-            }
+            prefetch(s, run.codes);
         }
     }
 }

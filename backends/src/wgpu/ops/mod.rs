@@ -25,7 +25,6 @@ use super::build::Build;
 use super::shaders::Kernel;
 use crate::BackendError;
 use crate::gpu::one_row::left_out;
-use crate::gpu::stored;
 use crate::plan::Op;
 
 /// What comes before the operators of each step.
@@ -37,9 +36,7 @@ pub(super) fn begin(build: &mut Build<'_>) -> Result<(), BackendError> {
 pub(super) fn prepare(build: &mut Build<'_>, op: &Op) -> Result<(), BackendError> {
     let first = build.planned.len();
     list(build, op)?;
-    if let Some(output) =
-        build.node.and_then(|node| left_out(build, node, op).or_else(|| stored::left_out(build, node, op)))
-    {
+    if let Some(output) = build.node.and_then(|node| left_out(build, node, op)) {
         build.for_several_rows(first, output);
     }
     Ok(())
