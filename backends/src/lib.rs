@@ -266,6 +266,17 @@ pub struct Tap {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     pub seconds: Vec<f64>,
+    pub clocks: Clocks,
+}
+
+/// Where the clocks were that a profile was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clocks {
+    /// Between the nodes, which so follow one another a little later than in a step without clocks.
+    BetweenNodes,
+    /// Around the step's beginnings, each of which has one node more than the one before: a node's time is what the step takes longer with
+    /// it, with all that runs at the same time as its neighbours.
+    OfBeginnings,
 }
 
 impl fmt::Debug for dyn Backend {

@@ -32,7 +32,7 @@ def operand(matrix, rows, first=0):
     return x, None, x.half().double()
 
 
-def check_one(name, rows, n, k, split, extras, gated=False):
+def check_one(name, rows, n, k, split, extras, gated=False, **shape):
     matrix = Matrix(name, n, k)
     x, scales, worth = operand(matrix, rows)
     norm = None
@@ -44,7 +44,7 @@ def check_one(name, rows, n, k, split, extras, gated=False):
     bias = torch.randn(n, device="cuda") if extras else None
     residual = torch.randn(rows, n, device="cuda") if extras and not gated else None
     factor = 0.75 if extras else 1.0
-    variant = Stream(matrix, split=split, norm=norm, gated=gated, quads=k % 4 == 0)
+    variant = Stream(matrix, split=split, norm=norm, gated=gated, quads=k % 4 == 0, **shape)
     launch = variant.prepare(matrix, x, scales, y, torch.cuda.get_device_properties(0).multi_processor_count, bias, residual, factor)
     launch()
     launch()
@@ -68,7 +68,7 @@ def check_one(name, rows, n, k, split, extras, gated=False):
     share = ((out.double() - expected).abs() / bound).max().item()
     beyond = (y[rows] != POISON).any().item() or (gated and (y[:, n // 2 :] != POISON).any().item())
     sound = share <= 1 and not beyond
-    print(f"{'ok  ' if sound else 'FAIL'} {name:9} {rows}x{n}x{k} {variant.shape} extras={int(extras)} gated={int(gated)} share {share:.3f}"
+    print(f"{'ok  ' if sound else 'FAIL'} {name:9} {rows}x{n}x{k} {variant.name} {variant.shape} extras={int(extras)} gated={int(gated)} share {share:.3f}"
           + (" wrote beyond its rows" if beyond else ""), flush=True)
     return sound
 
@@ -78,6 +78,12 @@ def check():
     for name in FORMATS:
         if name == "f32":
             continue
+        # Tiles that teams have parts of: of a block with few, and of one with many.
+        for warps, teams in [(8, 2), (4, 4), (2, 8), (1, 14)]:
+            for rows, n, k, split in [(1, 40, 4096, None), (1, 4096, 14336, None), (3, 6000, 4100, 2), (8, 20000, 1000, None), (5, 9000, 300, None)]:
+                sound &= check_one(name, rows, n, k, split, True, warps=warps, teams=teams, blocks=1, depth=3)
+            if name != "w8a8":
+                sound &= check_one(name, 1, 4254, 1000, None, True, gated=True, warps=warps, teams=teams, blocks=1, depth=3)
         for rows, n, k, split, extras in [(1, 64, 64, None, False), (3, 130, 200, None, True), (8, 17, 1001, 3, True), (5, 1023, 4100, 2, False),
                                           (1, 6144, 4096, None, True), (8, 4096, 14336, None, True), (2, 31, 33, 2, False)]:
             sound &= check_one(name, rows, n, k, split, extras)

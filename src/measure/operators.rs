@@ -5,7 +5,7 @@
 //! it is: memory where the operations per byte are fewer than the device's ridge, arithmetic where they are more.
 
 use ingle_backends::Profile;
-use ingle_backends::plan::{Cost, Node, Op, Plan, StepShape};
+use ingle_backends::plan::{Node, Op, Plan, StepShape};
 use serde::{Deserialize, Serialize};
 
 use super::peaks::Peaks;
@@ -77,10 +77,10 @@ impl OperatorTime {
     }
 }
 
-/// The floor of a cost on a device.
-pub fn floor(cost: &Cost, peaks: &Peaks) -> (f64, Limit) {
-    let memory = cost.bytes() / peaks.bytes_per_second;
-    let compute = peaks.operations_per_second.map_or(0.0, |rate| cost.operations / rate);
+/// The least seconds that so many bytes and operations take on a device.
+pub fn floor(bytes: f64, operations: f64, peaks: &Peaks) -> (f64, Limit) {
+    let memory = bytes / peaks.bytes_per_second;
+    let compute = peaks.operations_per_second.map_or(0.0, |rate| operations / rate);
     if compute > memory { (compute, Limit::Compute) } else { (memory, Limit::Memory) }
 }
 
@@ -101,7 +101,7 @@ pub fn operators(
         };
         let (name, shape) = (format!("{} {part}", node.op.name()).trim().to_owned(), shape(plan, node));
         let (floor, limit) = peaks.map_or((None, Limit::Memory), |peaks| {
-            let (floor, limit) = floor(&cost, peaks);
+            let (floor, limit) = floor(cost.bytes(), cost.operations, peaks);
             (Some(floor), limit)
         });
         let one = OperatorTime {
@@ -124,6 +124,14 @@ pub fn operators(
         found.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     }
     found
+}
+
+/// Puts operators beside other limits than those that they were put beside before.
+pub fn set_floors(operators: &mut [OperatorTime], peaks: &Peaks) {
+    for operator in operators {
+        let (seconds, limit) = floor(operator.bytes, operator.operations, peaks);
+        (operator.floor_seconds, operator.limit) = (Some(seconds), limit);
+    }
 }
 
 fn add(sum: &mut OperatorTime, one: &OperatorTime) {
@@ -197,7 +205,10 @@ mod tests {
 
     fn times(grouping: Grouping, peaks: &Peaks, rows: usize) -> Vec<OperatorTime> {
         let plan = plan();
-        let profile = Profile { seconds: vec![0.0, 0.25, 0.125, 0.5, 0.125] };
+        let profile = Profile {
+            seconds: vec![0.0, 0.25, 0.125, 0.5, 0.125],
+            clocks: ingle_backends::Clocks::BetweenNodes,
+        };
         let step = StepShape { sequences: vec![(rows, 0)], selected: 1, cache: CacheOptions::default() };
         operators(&plan, &profile, &step, Some(peaks), grouping)
     }

@@ -257,11 +257,7 @@ impl Line {
         let mut marks = String::new();
         for (place, (x, y)) in points.iter().enumerate() {
             let _ = write!(path, "{}{x:.1} {y:.1}", if place == 0 { 'M' } else { 'L' });
-            if !self.dashed {
-                let colour = self.colour % COLOURS.len();
-                let _ =
-                    write!(marks, "<circle class=\"mark{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>");
-            }
+            marks += &self.mark(*x, *y);
         }
         if path.is_empty() {
             path
@@ -270,10 +266,24 @@ impl Line {
         }
     }
 
+    /// The mark of a point, none where lines are dashed. Lines beyond the last colour have marks of another form.
+    fn mark(&self, x: f64, y: f64) -> String {
+        if self.dashed {
+            return String::new();
+        }
+        let class = format!("class=\"mark{}\"", self.colour % COLOURS.len());
+        match self.colour / COLOURS.len() % 3 {
+            0 => format!("<circle {class} cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>"),
+            1 => format!("<path {class} d=\"M{:.1} {:.1}h7v7h-7z\"/>", x - 3.5, y - 3.5),
+            _ => format!("<path {class} d=\"M{x:.1} {:.1}l4.5 8h-9z\"/>", y - 5.0),
+        }
+    }
+
     fn legend(&self, x: f64, y: f64) -> String {
         format!(
-            "<path class=\"{}\" d=\"M{x} {y}h24\"/><text x=\"{}\" y=\"{}\">{}</text>\n",
+            "<path class=\"{}\" d=\"M{x} {y}h24\"/>{}<text x=\"{}\" y=\"{}\">{}</text>\n",
             self.classes(),
+            self.mark(x + 12.0, y),
             x + 32.0,
             y + 4.0,
             escaped(&self.label)
@@ -357,6 +367,15 @@ mod tests {
         let empty = Plot { title: String::new(), panels: vec![] }.svg();
         assert_is_xml(&empty);
         assert!(empty.contains("nothing was measured"));
+    }
+
+    #[test]
+    fn no_two_lines_look_alike() {
+        let looks = |colour: usize| Line { colour, ..line(&[(1.0, 1.0)]) }.legend(0.0, 0.0);
+        let mut all: Vec<String> = (0..3 * COLOURS.len()).map(looks).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 3 * COLOURS.len());
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ingle_backends::format::CacheFormat;
 use ingle_backends::plan::Plan;
-use ingle_backends::{CacheOptions, Profile, Runner, WeightSource};
+use ingle_backends::{CacheOptions, Clocks, Profile, Runner, WeightSource};
 use serde::{Deserialize, Serialize};
 
-use super::operators::{Grouping, OperatorTime, operators, table};
+use super::operators::{Grouping, OperatorTime, operators, set_floors, table};
 use super::peaks::Peaks;
 pub use super::steps::Phase;
 use super::steps::{Filling, PageOrder, Repeated, Step};
@@ -42,15 +42,36 @@ pub struct Profiles {
     pub steps: Vec<StepProfile>,
 }
 
+/// How operators were timed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timed {
+    /// By clocks between them: what these add to the step is not the model's.
+    #[default]
+    Between,
+    /// Each by what the step takes longer with it than without it and all that follows.
+    ByLengthening,
+}
+
+impl From<Clocks> for Timed {
+    fn from(clocks: Clocks) -> Self {
+        match clocks {
+            Clocks::BetweenNodes => Self::Between,
+            Clocks::OfBeginnings => Self::ByLengthening,
+        }
+    }
+}
+
 /// A step of so many rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepProfile {
     pub batch: usize,
     pub context: usize,
-    /// Seconds of a step without clocks between its operators, to the token that was drawn.
+    /// Seconds of a step without clocks for its operators, as it takes in a running reply.
     pub step_seconds: Series,
-    /// Seconds of a step with clocks between its operators: what they add is not the model's.
+    /// Seconds of what was done to time its operators: a step with clocks between them, or all of its beginnings.
     pub clocked_seconds: Series,
+    pub timed: Timed,
     /// The operators' times together, in the step whose sum is the median.
     pub operators_seconds: f64,
     /// For each pair of steps, what part of the one without clocks the operators' times in the other are.
@@ -113,7 +134,11 @@ pub fn profile(
         watcher.subject(subject);
         steps.push(one(runner.as_mut(), plan, request, (step, &peaks, filling), &mut watcher)?);
     }
+    // By now the device's clocks have risen: what it reaches now is what its operators are a share of.
     let peaks = peaks.at_least(device.backend.measure_bandwidth(&device.info.id)?);
+    for step in &mut steps {
+        set_floors(&mut step.operators, &peaks);
+    }
     Ok((Profiles { phase: request.phase, tier: kernels.tier.clone(), peaks, steps }, kernels))
 }
 
@@ -152,6 +177,7 @@ fn one(
         context: step.context,
         step_seconds,
         clocked_seconds,
+        timed: median.map_or(Timed::default(), |profile| profile.clocks.into()),
         operators_seconds: median.map_or(0.0, sum),
         explained,
         bytes: total.bytes(),
@@ -169,13 +195,18 @@ impl Profiles {
             Phase::Prefill => "tokens of a prompt",
         };
         let title = |step: &StepProfile| {
+            let how = match step.timed {
+                Timed::Between => {
+                    format!("{} ms with clocks between them", number(step.clocked_seconds.median() * 1e3))
+                }
+                Timed::ByLengthening => "each timed by what the step takes longer with it".to_owned(),
+            };
             format!(
-                "{} {phase}, after {}: a step of {} ms, of which the operators explain {} ({} ms with clocks between them)",
+                "{} {phase}, after {}: a step of {} ms, of which the operators explain {} ({how})",
                 step.batch,
                 step.context,
                 number(step.step_seconds.median() * 1e3),
                 percent(Some(step.explained())),
-                number(step.clocked_seconds.median() * 1e3),
             )
         };
         self.steps.iter().map(|step| table(&title(step), &step.operators)).collect()
@@ -249,6 +280,7 @@ mod tests {
 
     use super::*;
     use crate::find_device;
+    use crate::measure::operators::Limit;
     use crate::measure::unwatched;
     use crate::soak::Soak;
 
@@ -278,6 +310,11 @@ mod tests {
             assert_eq!(found.steps.iter().map(|step| step.batch).collect::<Vec<_>>(), [1, 5]);
             for step in &found.steps {
                 assert_eq!((step.step_seconds.samples.len(), step.explained.samples.len()), (3, 3));
+                for operator in &step.operators {
+                    let memory = operator.bytes / found.peaks.bytes_per_second;
+                    assert!(operator.floor_seconds.unwrap() >= memory, "{operator:?} {:?}", found.peaks);
+                    assert!(operator.limit != Limit::Memory || operator.floor_seconds == Some(memory));
+                }
                 let sum: f64 = step.operators.iter().map(|operator| operator.seconds).sum();
                 assert!((sum - step.operators_seconds).abs() < 1e-9 && sum > 0.0);
             }

@@ -135,15 +135,39 @@ impl Sequences {
         count: usize,
         pulse: &mut Pulse<'_>,
     ) -> Result<(), BackendError> {
+        self.write_each(runner, count, pulse, |done| done)
+    }
+
+    /// Likewise, but always the token behind the same ones: each takes the place of the one before.
+    pub(super) fn write_again(
+        &mut self,
+        runner: &mut dyn Runner,
+        count: usize,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<(), BackendError> {
+        let done = self.done;
+        self.write_each(runner, count, pulse, |_| done)
+    }
+
+    /// Writes tokens, each behind as many as `behind` says when so many are done.
+    fn write_each(
+        &mut self,
+        runner: &mut dyn Runner,
+        count: usize,
+        pulse: &mut Pulse<'_>,
+        behind: impl Fn(usize) -> usize,
+    ) -> Result<(), BackendError> {
         if !runner.queues() {
             return (0..count).try_for_each(|_| {
                 beat(pulse)?;
+                self.done = behind(self.done);
                 self.write(runner)
             });
         }
         let mut waiting = std::collections::VecDeque::new();
         for written in 0..count {
             beat(pulse)?;
+            self.done = behind(self.done);
             let token = |(sequence, last): (usize, &u32)| match written {
                 0 => Tokens::Ids(vec![*last]),
                 _ => Tokens::Sampled(sequence as u32),

@@ -11,6 +11,9 @@ use super::{Sequences, Workload, go_on};
 
 /// Rows that fill the cache at once.
 const FILL_ROWS: usize = 64;
+/// Seconds that steps are timed for at once, where they are so short that several fit, and how many at most.
+const AT_ONCE: f64 = 0.1;
+const MOST_AT_ONCE: usize = 32;
 
 /// Which kind of step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +109,8 @@ impl Step {
 pub(super) struct Repeated {
     step: Step,
     sequences: Sequences,
+    /// Steps that are timed at once: one, until it is known how long they take.
+    at_once: usize,
 }
 
 impl Repeated {
@@ -122,7 +127,7 @@ impl Repeated {
             sequences.scatter(cache.pages);
         }
         sequences.fill(runner, step.context, chunk, pulse)?;
-        Ok(Self { step, sequences })
+        Ok(Self { step, sequences, at_once: 1 })
     }
 
     /// Pulses that [`Repeated::begin`] asks for at least.
@@ -141,20 +146,37 @@ impl Repeated {
         Ok(())
     }
 
-    /// The same, and the seconds that it took.
+    /// Makes it and says what it took. Steps of decoding follow one another as in a running reply: a runner that queues has the next one
+    /// before it is through with this one, and what their recording takes on the processor is hidden.
     pub(super) fn timed(&mut self, runner: &mut dyn Runner) -> Result<f64, BackendError> {
+        let Step { phase, context, .. } = self.step;
+        let start = Instant::now();
+        let count = if phase == Phase::Decode && runner.queues() {
+            self.sequences.write_again(runner, self.at_once, &mut go_on)?;
+            self.sequences.back_to(context);
+            self.at_once
+        } else {
+            self.once(runner)?;
+            1
+        };
+        let seconds = start.elapsed().as_secs_f64() / count as f64;
+        self.at_once = ((AT_ONCE / seconds) as usize).clamp(1, MOST_AT_ONCE);
+        Ok(seconds)
+    }
+
+    fn timed_once(&mut self, runner: &mut dyn Runner) -> Result<f64, BackendError> {
         let start = Instant::now();
         self.once(runner)?;
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// The same with a clock between its operators, where the device has one for them; and the seconds that all of it took.
+    /// Makes it with clocks for its operators, where the device has any; and says what all of it took.
     pub(super) fn profiled(
         &mut self,
         runner: &mut dyn Runner,
     ) -> Result<(f64, Option<Profile>), BackendError> {
         runner.set_profiling(true);
-        let done = self.timed(runner);
+        let done = self.timed_once(runner);
         let profile = runner.profile();
         runner.set_profiling(false);
         Ok((done?, profile))
@@ -179,5 +201,23 @@ mod tests {
         assert_eq!(options.limits, BatchLimits { rows: 100, selected: 1, sequences: 1 });
         assert_eq!(prompt.shape(cache).sequences, [(100, 1)]);
         assert_eq!(decode(3, 9).shape(cache).sequences, [(1, 9); 3]);
+    }
+
+    #[test]
+    fn steps_of_a_running_reply_stay_at_their_place() {
+        let soak = crate::soak::Soak::new(1).unwrap();
+        let step = Step { phase: Phase::Decode, rows: 2, context: 21 };
+        let cache = CacheOptions { page_tokens: 16, ..CacheOptions::default() };
+        let mut options = Step::options(&[step], cache, None);
+        let device = crate::find_device("cpu").unwrap();
+        let weights = ingle_backends::SyntheticWeights { seed: 1 };
+        let plan = std::sync::Arc::clone(soak.plan());
+        let (mut runner, _) = device.prepare(plan, &weights, &mut options, &mut |_| go_on()).unwrap();
+        let filling = Filling { cache: options.cache, order: PageOrder::InOrder, chunk: 64 };
+        let mut repeated = Repeated::begin(runner.as_mut(), soak.plan(), step, filling, &mut go_on).unwrap();
+        // There is room for one token more: were each a step further, the second would find none.
+        repeated.sequences.write_again(runner.as_mut(), 40, &mut go_on).unwrap();
+        repeated.sequences.back_to(21);
+        assert!(repeated.timed(runner.as_mut()).unwrap() > 0.0);
     }
 }

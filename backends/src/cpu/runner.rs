@@ -14,8 +14,8 @@ use super::{Isa, LoadedWeights};
 use crate::pages::check_copies;
 use crate::plan::{BatchLimits, Footprint, Plan};
 use crate::{
-    BackendError, Batch, CacheOptions, Numerics, PageCopy, PrepareOptions, Profile, Runner, StepOutput,
-    Ticket,
+    BackendError, Batch, CacheOptions, Clocks, Numerics, PageCopy, PrepareOptions, Profile, Runner,
+    StepOutput, Ticket,
 };
 
 /// A plan that is carried out on the CPU.
@@ -99,7 +99,9 @@ impl Runner for CpuRunner {
             }
             Ok::<_, BackendError>(step.output())
         })?;
-        Ok(self.tickets.finish(output, profiling.then_some(Profile { seconds })))
+        Ok(self
+            .tickets
+            .finish(output, profiling.then_some(Profile { seconds, clocks: Clocks::BetweenNodes })))
     }
 
     fn collect(&mut self, ticket: Ticket) -> Result<StepOutput, BackendError> {

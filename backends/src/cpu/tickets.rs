@@ -81,6 +81,7 @@ impl Tickets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Clocks;
     use crate::SequenceStep;
 
     fn output(tokens: &[Option<u32>]) -> StepOutput {
@@ -101,14 +102,15 @@ mod tests {
     #[test]
     fn two_steps_wait_and_are_collected_in_order() {
         let mut tickets = Tickets::default();
-        let first = tickets.finish(output(&[Some(1)]), Some(Profile { seconds: vec![0.5] }));
+        let first = tickets
+            .finish(output(&[Some(1)]), Some(Profile { seconds: vec![0.5], clocks: Clocks::BetweenNodes }));
         assert!(tickets.check_room().is_ok());
         let second = tickets.finish(output(&[Some(2)]), None);
         assert!(matches!(tickets.check_room(), Err(BackendError::TooFarAhead)));
         assert!(matches!(tickets.collect(&second), Err(BackendError::WrongTicket(1))));
         assert_eq!(tickets.profile(), None);
         assert_eq!(tickets.collect(&first).unwrap().tokens, [Some(1)]);
-        assert_eq!(tickets.profile(), Some(Profile { seconds: vec![0.5] }));
+        assert_eq!(tickets.profile(), Some(Profile { seconds: vec![0.5], clocks: Clocks::BetweenNodes }));
         assert!(matches!(tickets.collect(&first), Err(BackendError::WrongTicket(0))));
         assert_eq!(tickets.collect(&second).unwrap().tokens, [Some(2)]);
         assert_eq!(tickets.profile(), None);

@@ -13,6 +13,11 @@ const MOST: usize = 48;
 /// A step is captured when its counts come up for this time: what comes once is not worth it.
 const WORTH_IT: u32 = 2;
 
+/// Whether a step of so much is replayed as a graph when it comes again.
+pub(super) const fn worth_a_graph(counts: &StepCounts) -> bool {
+    counts.rows <= MOST_ROWS
+}
+
 /// What is known of some rounded counts.
 #[derive(Debug)]
 struct Known {
@@ -37,7 +42,7 @@ impl Graphs {
         counts: &StepCounts,
     ) -> Result<(), CudaError> {
         let bucket = counts.bucket();
-        if bucket.rows > MOST_ROWS {
+        if !worth_a_graph(&bucket) {
             return program.launch(stream, &bucket);
         }
         self.clock += 1;

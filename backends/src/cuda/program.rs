@@ -52,19 +52,43 @@ impl Program {
         Ok(Self { launches, step, early: gpu.capabilities.early_launches })
     }
 
+    /// Of the launches of a step with these counts, how many belong to no node, and for each of so many nodes how many there are up to its
+    /// end.
+    pub(super) fn launched(&self, counts: &StepCounts, nodes: usize) -> (usize, Vec<usize>) {
+        let launched = |ready: &&Ready| (ready.grid)(counts).is_some();
+        let all = self.launches.iter().filter(launched).map(|ready| ready.node).collect::<Vec<_>>();
+        let up_to = |node: Option<usize>| all.partition_point(|other| *other <= node);
+        (up_to(None), (0..nodes).map(|node| up_to(Some(node))).collect())
+    }
+
     /// Puts all launches of a step into a stream; `counts` are its rounded counts.
     pub(super) fn launch(&self, stream: &Stream, counts: &StepCounts) -> Result<(), CudaError> {
+        self.launch_first(stream, counts, self.launches.len())
+    }
+
+    /// Likewise, but no more than the first so many.
+    pub(super) fn launch_first(
+        &self,
+        stream: &Stream,
+        counts: &StepCounts,
+        count: usize,
+    ) -> Result<(), CudaError> {
         // The first has to wait for the copy of the tables, for which all wait that come after it.
         let mut early = false;
+        let mut launched = 0;
         for ready in &self.launches {
+            if launched == count {
+                break;
+            }
             if ready.launch(stream, counts, self.step, early)? {
                 early = self.early;
+                launched += 1;
             }
         }
         Ok(())
     }
 
-    /// Likewise, with an event before each node and one behind the last.
+    /// All, with an event before each node and one behind the last; none begins before the one before it has ended.
     pub(super) fn launch_timed(
         &self,
         stream: &Stream,

@@ -84,13 +84,11 @@ impl CudaRunner {
         self.write_inputs(batch)?;
         let Parts { gpu, stream, plan, tables, program, .. } = &mut self.parts;
         let counts = tables.write(stream, batch, layout)?.map_err(|error| gpu.open.refused(error))?;
-        let launched = if self.timing.on() {
-            let events = self.timing.events(gpu, plan.nodes.len())?;
-            program.launch_timed(stream, &counts.bucket(), events)
+        if self.timing.on() {
+            self.timing.launch(gpu, stream, (plan, program), &counts.bucket())?;
         } else {
-            self.graphs.launch(stream, program, &counts)
-        };
-        launched.map_err(|error| gpu.open.refused(error))?;
+            self.graphs.launch(stream, program, &counts).map_err(|error| gpu.open.refused(error))?;
+        }
         self.readback.record(&self.parts, batch, layout)
     }
 }
@@ -111,7 +109,8 @@ impl Runner for CudaRunner {
         self.parts.gpu.open.check()?;
         let (step, sampled) = self.under_way.collect(&ticket)?;
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
-        self.profile = if step.timed { Some(self.timing.take(&self.parts.gpu)?) } else { None };
+        self.profile =
+            if step.timed { self.timing.take(&self.parts.gpu, self.parts.plan.nodes.len())? } else { None };
         let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
         let parts = &self.parts;
         self.under_way.collected((&output, &faults, &sampled), vocabulary, |drawn| {

@@ -1,14 +1,31 @@
-//! The time of each node, from events between them.
+//! The time of each node: by the step's beginnings, as graphs, where it is short ([`crate::gpu::beginnings`]); else from clocks
+//! between its nodes.
 
-use super::driver::Event;
+use super::driver::{CudaError, Event, Graph, Stream};
 use super::gpu::Gpu;
-use crate::{BackendError, Profile};
+use super::graphs::worth_a_graph;
+use super::program::Program;
+use crate::gpu::beginnings::Beginnings;
+use crate::gpu::tables::StepCounts;
+use crate::plan::Plan;
+use crate::{BackendError, Clocks, Profile};
 
-/// Events of a runner's nodes: one before each, and one behind the last.
+/// How the nodes of a runner's steps are timed.
 #[derive(Debug, Default)]
 pub(super) struct Timing {
     on: bool,
     events: Vec<Event>,
+    captured: Option<Captured>,
+    last: Option<Clocks>,
+}
+
+/// The beginnings of steps with the same rounded counts.
+#[derive(Debug)]
+struct Captured {
+    counts: StepCounts,
+    beginnings: Beginnings,
+    /// Of the parts, then of the step itself.
+    graphs: Vec<Graph>,
 }
 
 impl Timing {
@@ -21,18 +38,92 @@ impl Timing {
         self.on
     }
 
-    /// The events for so many nodes, made when they are first needed.
-    pub(super) fn events(&mut self, gpu: &Gpu, nodes: usize) -> Result<&[Event], BackendError> {
-        while self.events.len() < nodes + 1 {
+    /// Puts a step into a stream with the clocks that it is to be timed by; `counts` are its rounded counts.
+    pub(super) fn launch(
+        &mut self,
+        gpu: &Gpu,
+        stream: &Stream,
+        (plan, program): (&Plan, &Program),
+        counts: &StepCounts,
+    ) -> Result<(), BackendError> {
+        let refused = |error| gpu.open.refused(error);
+        let nodes = plan.nodes.len();
+        while self.events.len() < 2 * Beginnings::most_made(nodes) {
             self.events.push(gpu.open.event(true)?);
         }
-        Ok(&self.events)
+        let known = self.captured.take().filter(|known| known.counts == *counts);
+        if worth_a_graph(counts) {
+            let capture = || Captured::new(stream, (plan, program), counts);
+            self.captured = Some(known.map_or_else(capture, Ok).map_err(refused)?);
+        }
+        if let (Some(captured), [begin, end, ..]) = (&self.captured, self.events.as_slice()) {
+            captured.launch_longest(stream, begin, end).map_err(refused)?;
+            gpu.open.wait(end)?;
+            if captured.beginnings.are_worth_it(begin.seconds_until(end).map_err(refused)?) {
+                self.last = Some(Clocks::OfBeginnings);
+                return captured.launch(stream, &self.events).map_err(refused);
+            }
+        }
+        self.last = Some(Clocks::BetweenNodes);
+        program.launch_timed(stream, counts, &self.events[..=nodes]).map_err(refused)
     }
 
-    /// Reads the times of a step that is done.
-    pub(super) fn take(&self, gpu: &Gpu) -> Result<Profile, BackendError> {
-        let seconds = self.events.windows(2).map(|pair| pair[0].seconds_until(&pair[1]));
-        let seconds = seconds.collect::<Result<_, _>>().map_err(|error| gpu.open.refused(error))?;
-        Ok(Profile { seconds })
+    /// Reads the times of the step of a plan with so many nodes that was launched last and is done.
+    pub(super) fn take(&self, gpu: &Gpu, nodes: usize) -> Result<Option<Profile>, BackendError> {
+        let Some(clocks) = self.last else { return Ok(None) };
+        let seconds = match (clocks, &self.captured) {
+            (Clocks::OfBeginnings, Some(captured)) => captured.take(&self.events),
+            _ => {
+                let between = self.events.windows(2).map(|pair| pair[0].seconds_until(&pair[1]));
+                between.take(nodes).collect()
+            }
+        };
+        let seconds = seconds.map_err(|error| gpu.open.refused(error))?;
+        Ok(Some(Profile { seconds, clocks }))
+    }
+}
+
+impl Captured {
+    fn new(
+        stream: &Stream,
+        (plan, program): (&Plan, &Program),
+        counts: &StepCounts,
+    ) -> Result<Self, CudaError> {
+        let (before, ends) = program.launched(counts, plan.nodes.len());
+        let beginnings = Beginnings::new(plan, before, ends);
+        let all = beginnings.parts().iter().copied().chain([beginnings.whole()]);
+        let capture = |count| stream.capture(|| program.launch_first(stream, counts, count));
+        let graphs = all.map(capture).collect::<Result<_, _>>()?;
+        Ok(Self { counts: *counts, beginnings, graphs })
+    }
+
+    /// Makes the longest part between two events.
+    fn launch_longest(&self, stream: &Stream, begin: &Event, end: &Event) -> Result<(), CudaError> {
+        stream.record(begin)?;
+        if let Some(longest) = self.graphs.iter().rev().nth(1) {
+            stream.launch_graph(longest)?;
+        }
+        stream.record(end)
+    }
+
+    /// Makes all of them, each between two events.
+    fn launch(&self, stream: &Stream, events: &[Event]) -> Result<(), CudaError> {
+        // Something to do, while the first ones are put behind it: a graph must not have to wait for the processor.
+        if let Some(longest) = self.graphs.iter().rev().nth(1) {
+            stream.launch_graph(longest)?;
+        }
+        for (place, [begin, end]) in self.beginnings.order().zip(events.as_chunks::<2>().0) {
+            stream.record(begin)?;
+            stream.launch_graph(&self.graphs[place])?;
+            stream.record(end)?;
+        }
+        Ok(())
+    }
+
+    /// The seconds of each node.
+    fn take(&self, events: &[Event]) -> Result<Vec<f64>, CudaError> {
+        let made = events.as_chunks::<2>().0.iter().take(self.beginnings.order().count());
+        let seconds = made.map(|[begin, end]| begin.seconds_until(end)).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.beginnings.node_seconds(&seconds))
     }
 }

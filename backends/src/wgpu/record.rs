@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::build::{Groups, Planned};
 use super::gpu::Gpu;
 use super::tables::StepCounts;
+use super::timing::Queries;
 use crate::BackendError;
 
 /// Bytes between the parameters of two dispatches: the alignment that every device accepts.
@@ -94,37 +95,41 @@ impl Program {
         }
     }
 
-    /// For each of so many nodes, whether a step with these counts launches anything for it: what a product of one row takes along is
-    /// not launched by itself.
-    pub(super) fn launched(&self, counts: &StepCounts, nodes: usize) -> Vec<bool> {
-        let mut launched = vec![false; nodes];
-        for launch in self.launches.iter().filter(|launch| (launch.groups)(counts).is_some()) {
-            if let Some(node) = launch.node.and_then(|node| launched.get_mut(node)) {
-                *node = true;
-            }
-        }
-        launched
+    /// Of the launches of a step with these counts, how many belong to no node, and for each of so many nodes how many there are up to its
+    /// end: what a product of one row takes along is not launched by itself.
+    pub(super) fn launched(&self, counts: &StepCounts, nodes: usize) -> (usize, Vec<usize>) {
+        let launched = |launch: &&Launch| (launch.groups)(counts).is_some();
+        let all = self.launches.iter().filter(launched).map(|launch| launch.node).collect::<Vec<_>>();
+        let up_to = |node: Option<usize>| all.partition_point(|other| *other <= node);
+        (up_to(None), (0..nodes).map(|node| up_to(Some(node))).collect())
     }
 
-    /// Records a step as a pass per node, between whose ends the device takes the time: queries 2n and 2n + 1 of `queries` are
-    /// the beginning and the end of node n.
+    /// Records the first so many launches of a step as one pass, at whose ends the device takes the time.
+    pub(super) fn record_first(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        counts: &StepCounts,
+        count: usize,
+        writes: wgpu::ComputePassTimestampWrites<'_>,
+    ) {
+        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(writes) };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        let launched = self.launches.iter().filter(|launch| (launch.groups)(counts).is_some());
+        for launch in launched.take(count) {
+            launch.record(&mut pass, counts);
+        }
+    }
+
+    /// Records a step as a pass per node, between whose ends the device takes the time.
     pub(super) fn record_timed(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         counts: &StepCounts,
-        queries: &[wgpu::QuerySet],
+        queries: &Queries,
     ) {
         for launches in self.launches.chunk_by(|a, b| a.node == b.node) {
             let node = launches.first().and_then(|launch| launch.node);
-            let writes = node.and_then(|node| {
-                let query = 2 * node as u32;
-                let (set, query) = (query / wgpu::QUERY_SET_MAX_QUERIES, query % wgpu::QUERY_SET_MAX_QUERIES);
-                Some(wgpu::ComputePassTimestampWrites {
-                    query_set: queries.get(set as usize)?,
-                    beginning_of_pass_write_index: Some(query),
-                    end_of_pass_write_index: Some(query + 1),
-                })
-            });
+            let writes = node.and_then(|node| queries.writes(node));
             let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: writes };
             let mut pass = encoder.begin_compute_pass(&descriptor);
             for launch in launches {

@@ -8,7 +8,7 @@ use super::pace::Pace;
 use super::readback::{Readback, Wanted};
 use super::record::Program;
 use super::tables::{DeviceTable, Tables};
-use super::timing::Timing;
+use super::timing::{Timed, Timing};
 use super::values::{DeviceValues, STORAGE};
 use super::weights::DeviceWeights;
 use crate::gpu::under_way::UnderWay;
@@ -45,8 +45,8 @@ pub(super) struct WgpuRunner {
 /// What is kept of a step until it is collected.
 struct Submitted {
     wanted: Wanted,
-    /// Where the times of its nodes were taken, which of them launched something.
-    timed: Option<Vec<bool>>,
+    /// How its nodes are timed, where they are.
+    timed: Option<Timed>,
 }
 
 impl WgpuRunner {
@@ -68,12 +68,12 @@ impl WgpuRunner {
         }
     }
 
-    /// Records and submits a checked step; where it is timed, tells which nodes launched something.
+    /// Records and submits a checked step; tells how it is timed, where it is.
     fn launch(
         &mut self,
         batch: &Batch,
         layout: &BatchLayout,
-    ) -> Result<(Wanted, Option<Vec<bool>>), BackendError> {
+    ) -> Result<(Wanted, Option<Timed>), BackendError> {
         let Parts { gpu, tables, .. } = &mut self.parts;
         let open = Arc::clone(&gpu.open);
         let counts = tables.write(&open.queue, batch, layout)?;
@@ -81,11 +81,11 @@ impl WgpuRunner {
         let encoder = || open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let mut last = encoder();
         let mut timed = None;
-        if self.timing.on() {
-            let nodes = self.parts.plan.nodes.len();
-            timed = Some(self.parts.program.launched(&counts, nodes));
-            self.parts.program.record_timed(&mut last, &counts, self.timing.queries());
-            self.timing.resolve(&mut last);
+        if let Some(queries) = self.timing.queries() {
+            // What was written for the step has to be there for those that are made before it.
+            open.queue.submit([]);
+            let Parts { gpu, plan, program, .. } = &self.parts;
+            timed = Some(queries.record(gpu, (plan, program), &counts, &mut last)?);
         } else {
             let mut from = 0;
             for until in self.pace.cuts(&counts) {
@@ -96,7 +96,8 @@ impl WgpuRunner {
             }
             self.parts.program.record(&mut last, &counts, (from, self.parts.plan.nodes.len()));
         }
-        if self.under_way.is_empty() {
+        // What a timed step takes is more than a step.
+        if self.under_way.is_empty() && timed.is_none() {
             self.pace.start(&counts);
         } else {
             self.pace.forget();
@@ -124,10 +125,9 @@ impl Runner for WgpuRunner {
         let (step, sampled) = self.under_way.collect(&ticket)?;
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
         self.pace.finish();
-        self.profile = match step.timed {
-            Some(launched) => self.timing.take(&self.parts.gpu, &launched)?,
-            None => None,
-        };
+        let timed = step.timed.as_ref();
+        let profile = timed.map(|timed| self.timing.take(&self.parts.gpu, timed)).transpose()?;
+        self.profile = profile.flatten();
         let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
         let parts = &self.parts;
         self.under_way.collected((&output, &faults, &sampled), vocabulary, |drawn| {

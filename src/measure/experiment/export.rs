@@ -45,6 +45,9 @@ impl Report {
         let mut out = String::new();
         for part in &self.parts {
             out += &format!("{}\n", part.title());
+            for note in &part.notes {
+                out += &format!("  note: {note}\n");
+            }
             for claim in &part.claims {
                 let Claim { expected, why, found, .. } = claim;
                 out += &format!("  {}: {expected}\n    because {why}\n    found: {found}\n", claim.verdict());
@@ -68,6 +71,9 @@ impl Report {
         for part in &self.parts {
             out += &part.table(*experiment).markdown(2);
             out.push('\n');
+            for note in &part.notes {
+                out += &format!("Note: {note}.\n\n");
+            }
             if !part.claims.is_empty() {
                 out += &part.claims_table().markdown(0);
                 out.push('\n');

@@ -45,6 +45,7 @@ pub fn run(
             device: device.info.id.to_string(),
             device_name: device.info.name.clone(),
             tier: String::new(),
+            notes: vec![],
             failure: None,
             curves: vec![],
             claims: vec![],
@@ -157,6 +158,11 @@ fn on(
         let (runner, kernels) = watcher.loading(|progress| {
             device.prepare(Arc::clone(&plan), subject.weights(), &mut options, progress)
         })?;
+        for note in kernels.notes.iter().map(ToString::to_string) {
+            if !part.notes.contains(&note) {
+                part.notes.push(note);
+            }
+        }
         watcher.stage(Stage::Peaks, 1)?;
         let (format, tier) = (variant.weights, kernels.tier);
         let peaks = if let Some(known) = peaks.get(&(format.name(), tier.clone())) {
@@ -254,7 +260,7 @@ impl Prepared {
             let mut timed = Timed::default();
             for (_, cost) in nodes {
                 timed.bytes += cost.bytes();
-                timed.floor_seconds += floor(cost, &self.peaks).0;
+                timed.floor_seconds += floor(cost.bytes(), cost.operations, &self.peaks).0;
             }
             timed
         };

@@ -35,6 +35,7 @@ fn curve(label: &str, sizes: &[usize], seconds: &[f64], floors: &[f64]) -> Curve
 
 fn part(curves: Vec<Curve>) -> Part {
     Part {
+        notes: vec!["tier coop was passed over: a kernel is wrong".to_owned()],
         device: "cpu:0".to_owned(),
         device_name: "a processor".to_owned(),
         tier: "plain".to_owned(),
@@ -161,10 +162,12 @@ fn a_report_is_told_in_every_form() {
     assert_eq!(table.header, ["rows", "f16, ms", "int8, ms", "gain", "expected"]);
     assert_eq!(table.rows[0], ["1", "8000 ± 6000", "4000 ± 3000", "2.00", "2.00"]);
     let markdown = report.markdown();
-    for word in ["| held |", "failed: no room", "after 128 tokens"] {
+    for word in ["| held |", "failed: no room", "after 128 tokens", "Note: tier coop was passed over"] {
         assert!(markdown.contains(word), "{word}: {markdown}");
     }
-    assert!(report.verdicts().contains("  held: int8 is 2.00 times"), "{}", report.verdicts());
+    for word in ["  held: int8 is 2.00 times", "  note: tier coop was passed over"] {
+        assert!(report.verdicts().contains(word), "{word}: {}", report.verdicts());
+    }
     let again: Report = serde_json::from_str(&report.json().unwrap()).unwrap();
     assert_eq!(again, report);
     let plot = report.plot();

@@ -25,6 +25,9 @@ pub struct Part {
     pub device: String,
     pub device_name: String,
     pub tier: String,
+    /// What is to be known of the kernels: which were passed over, and why.
+    #[serde(default)]
+    pub notes: Vec<String>,
     pub failure: Option<String>,
     /// The variants; the others are set against the first.
     pub curves: Vec<Curve>,

@@ -13,7 +13,7 @@ use crate::cpu::tickets::Tickets;
 use crate::pages::check_copies;
 use crate::plan::{BatchLimits, Footprint, Op, Plan};
 use crate::{
-    BackendError, Batch, CacheOptions, Numerics, PageCopy, Profile, Runner, StepOutput, Tap, Ticket,
+    BackendError, Batch, CacheOptions, Clocks, Numerics, PageCopy, Profile, Runner, StepOutput, Tap, Ticket,
 };
 
 /// A plan that the oracle carries out.
@@ -102,7 +102,7 @@ impl ReferenceRunner {
             });
         }
         let output = StepOutput { tokens: drawn(&step), logits: logits(&step), taps: taps(&step) };
-        let profile = self.profiling.then_some(Profile { seconds });
+        let profile = self.profiling.then_some(Profile { seconds, clocks: Clocks::BetweenNodes });
         Ok(self.tickets.finish(output, profile))
     }
 }

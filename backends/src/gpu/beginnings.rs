@@ -1,0 +1,145 @@
+//! Timing the nodes of a step by its beginnings.
+//!
+//! Launches that follow one another closely overlap: one begins before the one before has ended, or while its results are still on their way.
+//! Clocks between them end that, and a step of short launches takes half as long again. So such a step is made a little longer at a time: each
+//! of its beginnings has one node more than the one before, and what it takes longer is the node's time. All are made several times, one after
+//! the other, so that whatever changes meanwhile changes neighbours alike. None of them draws a token: the step itself, which comes last, finds
+//! all as it was.
+
+use crate::plan::{Op, Plan};
+
+/// How often each beginning is made; its time is the median.
+const TURNS: usize = 3;
+/// Seconds that all of them may take. The launches of a step for which that is too little are so long that clocks between them, which cost
+/// some microseconds, do not disturb it.
+const MOST_SECONDS: f64 = 4.0;
+
+/// The beginnings of a step, each by the number of its launches, of which there are ever more; the last is the step itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beginnings {
+    launches: Vec<usize>,
+    /// For each node, how many launches there are up to its end.
+    ends: Vec<usize>,
+}
+
+impl Beginnings {
+    /// Those of a plan's step in which `before` launches belong to no node, and there are `ends` up to the end of each node.
+    pub(crate) fn new(plan: &Plan, before: usize, ends: Vec<usize>) -> Self {
+        let draws = plan.nodes.iter().position(|node| matches!(node.op, Op::Sample(_)));
+        Self::up_to(draws, before, ends)
+    }
+
+    /// Nodes from the first that draws a token on come together, in the last.
+    fn up_to(draws: Option<usize>, before: usize, ends: Vec<usize>) -> Self {
+        let whole = ends.last().copied().unwrap_or(before);
+        let mut launches = vec![before];
+        launches.extend(&ends[..draws.unwrap_or(ends.len())]);
+        launches.retain(|count| *count < whole);
+        launches.push(whole);
+        launches.dedup();
+        Self { launches, ends }
+    }
+
+    /// All but the step itself, by their launches.
+    pub(crate) fn parts(&self) -> &[usize] {
+        &self.launches[..self.launches.len() - 1]
+    }
+
+    /// Launches of the step itself.
+    pub(crate) fn whole(&self) -> usize {
+        self.launches.last().copied().unwrap_or(0)
+    }
+
+    /// The order in which all are made, by their place among the parts and then the step itself.
+    pub(crate) fn order(&self) -> impl Iterator<Item = usize> {
+        let parts = self.parts().len();
+        (0..TURNS).flat_map(move |_| 0..parts).chain([parts])
+    }
+
+    /// How many are made: the most for a plan with so many nodes.
+    pub(crate) const fn most_made(nodes: usize) -> usize {
+        TURNS * (nodes + 1) + 1
+    }
+
+    /// Whether a step is to be timed by them of which the longest part takes so many seconds.
+    pub(crate) fn are_worth_it(&self, longest: f64) -> bool {
+        // On the average a part is half as long.
+        longest * 0.5 * (TURNS * self.parts().len()) as f64 <= MOST_SECONDS
+    }
+
+    /// The seconds of each node, by what was measured in [`Beginnings::order`].
+    pub(crate) fn node_seconds(&self, measured: &[f64]) -> Vec<f64> {
+        let seconds = self.medians(measured);
+        // The shortest beginning that has so many launches: drawing nodes are all in the last.
+        let up_to = |end: usize| {
+            let place = self.launches.partition_point(|count| *count < end);
+            seconds[place.min(seconds.len() - 1)]
+        };
+        let mut before = seconds[0];
+        let added = self.ends.iter().map(|end| {
+            let with = up_to(*end).max(before);
+            let added = with - before;
+            before = with;
+            added
+        });
+        added.collect()
+    }
+
+    /// The median time of each, none shorter than the one before: it does all that the other does.
+    fn medians(&self, measured: &[f64]) -> Vec<f64> {
+        let parts = self.parts().len();
+        let median = |n: usize| {
+            let mut turns: Vec<f64> =
+                measured.iter().skip(n).step_by(parts.max(1)).take(TURNS).copied().collect();
+            turns.sort_by(f64::total_cmp);
+            turns.get(turns.len() / 2).copied().unwrap_or(0.0)
+        };
+        let whole = measured.last().copied().unwrap_or(0.0);
+        let mut longest = 0.0_f64;
+        let all = (0..parts).map(median).chain([whole]);
+        let raised = all.map(|seconds| {
+            longest = longest.max(seconds);
+            longest
+        });
+        raised.collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "sums of small whole numbers and halves are exact")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_beginning_has_a_node_more() {
+        // A launch of no node; nodes of 1, 0, 2 and 1 launches, the last of which draws.
+        let ends = || vec![2, 2, 4, 5];
+        assert_eq!(Beginnings::up_to(Some(3), 1, ends()).launches, [1, 2, 4, 5]);
+        assert_eq!(Beginnings::up_to(None, 1, ends()).launches, [1, 2, 4, 5]);
+        assert_eq!(Beginnings::up_to(Some(2), 0, ends()).launches, [0, 2, 5]);
+        assert_eq!(Beginnings::up_to(None, 3, vec![]).launches, [3]);
+        let beginnings = Beginnings::up_to(Some(2), 0, ends());
+        assert_eq!(beginnings.order().collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1, 2]);
+        assert!(beginnings.order().count() <= Beginnings::most_made(4));
+    }
+
+    #[test]
+    fn a_node_takes_what_the_step_takes_longer_with_it() {
+        let beginnings = Beginnings::up_to(Some(3), 1, vec![2, 2, 4, 5]);
+        // Three turns of all but the last, of which one was disturbed, then the last.
+        let measured = [1.0, 2.0, 5.0, 1.0, 9.0, 5.0, 1.5, 2.0, 4.5, 6.0];
+        assert_eq!(beginnings.node_seconds(&measured), [1.0, 0.0, 3.0, 1.0]);
+        // From the first that draws on, the first has it all.
+        let drawing = Beginnings::up_to(Some(1), 1, vec![2, 4, 5]);
+        assert_eq!(drawing.node_seconds(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 6.0]), [1.0, 4.0, 0.0]);
+        // A step is not shorter with a node than without.
+        let shorter = Beginnings::up_to(Some(1), 1, vec![2, 3]);
+        assert_eq!(shorter.node_seconds(&[1.0, 3.0, 1.0, 3.0, 1.0, 3.0, 2.5]), [2.0, 0.0]);
+    }
+
+    #[test]
+    fn long_steps_have_clocks_between_their_nodes() {
+        let beginnings = Beginnings::up_to(None, 0, (1..=100).collect());
+        assert!(beginnings.are_worth_it(0.02) && !beginnings.are_worth_it(0.03));
+    }
+}
