@@ -8,11 +8,11 @@
 
 use crate::plan::{Op, Plan};
 
-/// How often each beginning is made; its time is the median.
-const TURNS: usize = 3;
+/// How often each beginning is made.
+const TURNS: usize = 5;
 /// Seconds that all of them may take. The launches of a step for which that is too little are so long that clocks between them, which cost
 /// some microseconds, do not disturb it.
-const MOST_SECONDS: f64 = 4.0;
+const MOST_SECONDS: f64 = 6.0;
 
 /// The beginnings of a step, each by the number of its launches, of which there are ever more; the last is the step itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,13 +69,14 @@ impl Beginnings {
 
     /// The seconds of each node, by what was measured in [`Beginnings::order`].
     pub(crate) fn node_seconds(&self, measured: &[f64]) -> Vec<f64> {
-        let seconds = self.medians(measured);
+        // A step is not shorter with a node than without it.
+        let seconds = rising(&self.shortest(measured));
         // The shortest beginning that has so many launches: drawing nodes are all in the last.
         let up_to = |end: usize| {
             let place = self.launches.partition_point(|count| *count < end);
-            seconds[place.min(seconds.len() - 1)]
+            seconds.get(place).or(seconds.last()).copied().unwrap_or(0.0)
         };
-        let mut before = seconds[0];
+        let mut before = seconds.first().copied().unwrap_or(0.0);
         let added = self.ends.iter().map(|end| {
             let with = up_to(*end).max(before);
             let added = with - before;
@@ -85,24 +86,28 @@ impl Beginnings {
         added.collect()
     }
 
-    /// The median time of each, none shorter than the one before: it does all that the other does.
-    fn medians(&self, measured: &[f64]) -> Vec<f64> {
+    /// The time of each: the shortest of its turns, since whatever disturbs one makes it longer.
+    fn shortest(&self, measured: &[f64]) -> Vec<f64> {
         let parts = self.parts().len();
-        let median = |n: usize| {
-            let mut turns: Vec<f64> =
-                measured.iter().skip(n).step_by(parts.max(1)).take(TURNS).copied().collect();
-            turns.sort_by(f64::total_cmp);
-            turns.get(turns.len() / 2).copied().unwrap_or(0.0)
-        };
-        let whole = measured.last().copied().unwrap_or(0.0);
-        let mut longest = 0.0_f64;
-        let all = (0..parts).map(median).chain([whole]);
-        let raised = all.map(|seconds| {
-            longest = longest.max(seconds);
-            longest
-        });
-        raised.collect()
+        let of = |n: usize| measured.iter().skip(n).step_by(parts).take(TURNS).copied();
+        let parts = (0..parts).map(|n| of(n).fold(f64::INFINITY, f64::min));
+        parts.chain(measured.last().copied()).collect()
     }
+}
+
+/// The nearest numbers of which none is smaller than the one before: neighbours that are, all become their mean.
+fn rising(numbers: &[f64]) -> Vec<f64> {
+    // Means, and how many numbers each is of.
+    let mut means: Vec<(f64, usize)> = vec![];
+    for number in numbers {
+        let (mut mean, mut count) = (*number, 1);
+        while let Some((before, many)) = means.pop_if(|(before, _)| *before > mean) {
+            mean = (mean * count as f64 + before * many as f64) / (count + many) as f64;
+            count += many;
+        }
+        means.push((mean, count));
+    }
+    means.into_iter().flat_map(|(mean, count)| std::iter::repeat_n(mean, count)).collect()
 }
 
 #[cfg(test)]
@@ -119,22 +124,38 @@ mod tests {
         assert_eq!(Beginnings::up_to(Some(2), 0, ends()).launches, [0, 2, 5]);
         assert_eq!(Beginnings::up_to(None, 3, vec![]).launches, [3]);
         let beginnings = Beginnings::up_to(Some(2), 0, ends());
-        assert_eq!(beginnings.order().collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1, 2]);
-        assert!(beginnings.order().count() <= Beginnings::most_made(4));
+        let order = beginnings.order().collect::<Vec<_>>();
+        assert_eq!((order.len(), &order[..4], order[2 * TURNS]), (2 * TURNS + 1, &[0, 1, 0, 1][..], 2));
+        assert!(order.len() <= Beginnings::most_made(4));
+    }
+
+    /// What turns of all parts measure, and then the step.
+    fn measured(turns: [&[f64]; TURNS], whole: f64) -> Vec<f64> {
+        turns.iter().copied().flatten().copied().chain([whole]).collect()
     }
 
     #[test]
     fn a_node_takes_what_the_step_takes_longer_with_it() {
         let beginnings = Beginnings::up_to(Some(3), 1, vec![2, 2, 4, 5]);
-        // Three turns of all but the last, of which one was disturbed, then the last.
-        let measured = [1.0, 2.0, 5.0, 1.0, 9.0, 5.0, 1.5, 2.0, 4.5, 6.0];
-        assert_eq!(beginnings.node_seconds(&measured), [1.0, 0.0, 3.0, 1.0]);
+        // Some were disturbed.
+        let [good, first, third] = [&[1.0, 2.0, 5.0][..], &[4.0, 2.0, 5.5], &[1.5, 2.5, 9.0]];
+        let turns = measured([first, good, third, third, first], 6.0);
+        assert_eq!(beginnings.node_seconds(&turns), [1.0, 0.0, 3.0, 1.0]);
         // From the first that draws on, the first has it all.
         let drawing = Beginnings::up_to(Some(1), 1, vec![2, 4, 5]);
-        assert_eq!(drawing.node_seconds(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 6.0]), [1.0, 4.0, 0.0]);
+        assert_eq!(drawing.node_seconds(&measured([&[1.0, 2.0]; TURNS], 6.0)), [1.0, 4.0, 0.0]);
         // A step is not shorter with a node than without.
         let shorter = Beginnings::up_to(Some(1), 1, vec![2, 3]);
-        assert_eq!(shorter.node_seconds(&[1.0, 3.0, 1.0, 3.0, 1.0, 3.0, 2.5]), [2.0, 0.0]);
+        assert_eq!(shorter.node_seconds(&measured([&[1.0, 3.0]; TURNS], 2.0)), [1.5, 0.0]);
+        let all_at_once = Beginnings::up_to(None, 3, vec![]);
+        assert_eq!(all_at_once.node_seconds(&[1.0]), [0.0; 0]);
+    }
+
+    #[test]
+    fn what_falls_becomes_a_mean() {
+        assert_eq!(rising(&[1.0, 4.0, 2.0, 6.0]), [1.0, 3.0, 3.0, 6.0]);
+        assert_eq!(rising(&[1.0, 4.0, 3.0, 2.0, 1.0, 5.0]), [1.0, 2.5, 2.5, 2.5, 2.5, 5.0]);
+        assert_eq!(rising(&[]), [0.0; 0]);
     }
 
     #[test]
