@@ -11,8 +11,9 @@
 // Variants: FORMAT, GROUP (decode.cuh), EXPERTS: tiles of slots that group.cu listed, split 1 (experts.cuh); TILE_ROWS (16, 32: 128 threads; 64, 128: 256), CHUNK (64, 128), STAGES.
 // Launch: grid [split · tiles of rows · tiles of features]; shared memory STAGES · STAGE_BYTES.
 // Cost: reads the weights once for each TILE_ROWS rows and x once for each 128 features; decodes nf4 by table, for each team.
-// Measured on an H100 (2026-11-27, benches/cuda/mixed.py, packing included), 28,672 × 4,096 of nf4: 16 rows 55 µs, 64 rows 128 µs, 128 rows
-// 210 µs (one row: 29 µs).
+// Measured on an H200 (2026-11-28, packing included), 28,672 × 4,096: 16 rows of int8 58 µs, nf4 54, int4 47; 32 rows 72, 71 and 67; 64 rows 118, 124
+// and 115, where memory takes 29, 15 and 15. What holds it back is not known: half the instructions for asking, two blocks to a multiprocessor and
+// other tiles changed 64 rows by no more than 5 %. benches/results/2026-11-28-nvidia-h200/tiles-mma.txt has what was tried.
 // Checked by the conformance groups `linear`, `rows`, `experts` and `random`, and by mixed.py against f64.
 #include "linear/decode.cuh"
 #include "linear/experts.cuh"
@@ -71,44 +72,101 @@ struct Tile {
     u32 feature;
 };
 
-// Asks for a chunk of all of a tile's operands.
-__device__ __forceinline__ void ask(const Product& p, u8* stage, Tile tile, u32 chunk, u32 rows) {
-    constexpr u32 PIECES_W = CHUNK / 16;
+// Pieces of 16 bytes of a chunk's row, and how many of all rows a thread copies: of rows that lie evenly apart, always the same piece.
+#define W_PIECES (CHUNK / 16)
+#define W_COPIES (TILE_FEATURES * W_PIECES / THREADS)
+#define X_PIECES (CHUNK_K / PIECE_K)
+#define X_COPIES ((TILE_ROWS * X_PIECES + THREADS - 1) / THREADS)
+#if GROUPED
+// Bytes of scales that a thread copies at once, how many threads copy those of a row, and how often each does.
+#define SCALE_COPY (SCALES < 16 ? SCALES : 16)
+#define SCALE_COPIES (SCALES / SCALE_COPY)
+#define SCALE_TURNS ((TILE_FEATURES * SCALE_COPIES + THREADS - 1) / THREADS)
+#endif
+
+// What a thread copies of a tile's chunks: where from, going on from chunk to chunk, and where to in the first stage.
+struct Ask {
+    const u8* codes;
+    // From the first row of codes to each, in bytes.
+    u32 rows[W_COPIES];
+    u32 codes_to;
+    const u8* x;
+    // From the first row of activations to each, in pieces of 8 bytes.
+    u32 inputs[X_COPIES];
+    u32 x_to;
+    u32 x_piece;
+#if GROUPED
+    // Rows of scales, from the thread's place in what is copied of them on.
+    const u8* scales[SCALE_TURNS];
+    u32 scales_to;
+#endif
+};
+
+__device__ __forceinline__ Ask begin_ask(const Product& p, u32 stages, Tile tile, u32 chunk, u32 rows) {
+    Ask ask;
+    u32 feature = threadIdx.x / W_PIECES, piece = threadIdx.x % W_PIECES;
+    ask.codes = p.codes + static_cast<u64>(tile.feature) * p.row_bytes + chunk * CHUNK + piece * 16;
 #pragma unroll
-    for (u32 i = threadIdx.x; i < TILE_FEATURES * PIECES_W; i += THREADS) {
-        u32 n = i / PIECES_W, piece = i % PIECES_W;
-        u32 feature = min(tile.feature + n, p.features - 1);
-        copy_async<16>(stage + (n / 8 * HALVES + piece / 4) * 512 + code_place(n % 8, piece % 4 * 16),
-                       p.codes + static_cast<u64>(feature) * p.row_bytes + chunk * CHUNK + piece * 16);
+    for (u32 i = 0; i < W_COPIES; i++) {
+        u32 n = feature + i * (THREADS / W_PIECES);
+        ask.rows[i] = min(n, p.features - 1 - tile.feature) * p.row_bytes;
     }
-    constexpr u32 PIECES_X = CHUNK_K / PIECE_K;
-    u8* x = stage + W_BYTES;
+    ask.codes_to = kept(stages + (feature / 8 * HALVES + piece / 4) * 512 + code_place(feature % 8, piece % 4 * 16));
+    u32 row = threadIdx.x / X_PIECES;
+    ask.x_piece = threadIdx.x % X_PIECES;
+    ask.x = p.x + (chunk * X_PIECES + ask.x_piece) * 16;
 #pragma unroll
-    for (u32 i = threadIdx.x; i < TILE_ROWS * PIECES_X; i += THREADS) {
-        u32 n = i / PIECES_X, piece = i % PIECES_X;
-        u32 row = input_of(min(tile.row + n, rows - 1));
-        u32 byte = (chunk * PIECES_X + piece) * 16;
-        u8* to = x + n * X_PITCH + piece_place(piece);
+    for (u32 i = 0; i < X_COPIES; i++) {
+        u32 n = row + i * (THREADS / X_PIECES);
+        ask.inputs[i] = static_cast<u32>(static_cast<u64>(input_of(min(tile.row + n, rows - 1))) * p.x_stride / 8);
+    }
+    ask.x_to = kept(stages + W_BYTES + row * X_PITCH + piece_place(ask.x_piece));
+#if GROUPED
+#pragma unroll
+    for (u32 i = 0; i < SCALE_TURNS; i++) {
+        u32 n = min((threadIdx.x + i * THREADS) / SCALE_COPIES, p.features - 1 - tile.feature);
+        ask.scales[i] = p.scales + static_cast<u64>(tile.feature + n) * p.row_scales + threadIdx.x % SCALE_COPIES * SCALE_COPY;
+    }
+    ask.scales_to = kept(stages + W_BYTES + X_BYTES + threadIdx.x * SCALE_COPY);
+#endif
+    return ask;
+}
+
+// Asks for a chunk of all of a tile's operands, and turns to the next one.
+__device__ __forceinline__ void ask_chunk(const Product& p, Ask& ask, u32 stages, u32 stage, Tile tile, u32 chunk) {
+    u32 behind = stage * STAGE_BYTES;
+#pragma unroll
+    for (u32 i = 0; i < W_COPIES; i++) {
+        copy_async_to<16>(ask.codes_to + behind + i * (THREADS / W_PIECES / 8 * HALVES * 512), ask.codes + ask.rows[i]);
+    }
+    ask.codes += CHUNK;
+#pragma unroll
+    for (u32 i = 0; i < X_COPIES; i++) {
+        if (TILE_ROWS * X_PIECES % THREADS != 0 && threadIdx.x + i * THREADS >= TILE_ROWS * X_PIECES) {
+            break;
+        }
+        u32 to = ask.x_to + behind + i * (THREADS / X_PIECES * X_PITCH);
+        const u8* from = ask.x + static_cast<u64>(ask.inputs[i]) * 8;
 #if FORMAT == 6
         // Rows of codes end before those of the weights, and may begin at any multiple of 8.
-        if (byte >= p.cols) {
-            *reinterpret_cast<uint4*>(to) = make_uint4(0, 0, 0, 0);
+        if ((chunk * X_PIECES + ask.x_piece) * 16 >= p.cols) {
+            store_shared_zeros<16>(to);
             continue;
         }
-        const u8* from = p.x + static_cast<u64>(row) * p.x_stride + byte;
-        copy_async<8>(to, from);
-        copy_async<8>(to + 8, from + 8);
+        copy_async_to<8>(to, from);
+        copy_async_to<8>(to + 8, from + 8);
 #else
-        copy_async<16>(to, p.x + static_cast<u64>(row) * p.x_stride + byte);
+        copy_async_to<16>(to, from);
 #endif
     }
+    ask.x += X_PIECES * 16;
 #if GROUPED
-    constexpr u32 SIZE = SCALES < 16 ? SCALES : 16;
-    constexpr u32 COPIES = SCALES / SIZE;
-    for (u32 i = threadIdx.x; i < TILE_FEATURES * COPIES; i += THREADS) {
-        u32 feature = min(tile.feature + i / COPIES, p.features - 1);
-        const u8* row = p.scales + static_cast<u64>(feature) * p.row_scales;
-        copy_scales<SIZE>(shared_address(stage + W_BYTES + X_BYTES + i * SIZE), row, scales_place(chunk) + i % COPIES * SIZE, p.row_scales);
+    u32 place = scales_place(chunk), end = p.row_scales - threadIdx.x % SCALE_COPIES * SCALE_COPY;
+#pragma unroll
+    for (u32 i = 0; i < SCALE_TURNS; i++) {
+        if (TILE_FEATURES * SCALE_COPIES % THREADS == 0 || threadIdx.x + i * THREADS < TILE_FEATURES * SCALE_COPIES) {
+            copy_scales<SCALE_COPY>(ask.scales_to + behind + i * (THREADS * SCALE_COPY), ask.scales[i], place, end);
+        }
     }
 #endif
 }
@@ -268,9 +326,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) tiles(const __grid_constan
     prepare_decoding();
     u32 place = decoding_place();
     Sum sums[2][EIGHTS][4] = {};
+    u32 stages = shared_address(shared);
+    Ask ask = begin_ask(p, stages, tile, begin, rows);
     for (u32 i = 0; i < STAGES - 1; i++) {
         if (begin + i < end) {
-            ask(p, shared + i * STAGE_BYTES, tile, begin + i, rows);
+            ask_chunk(p, ask, stages, i, tile, begin + i);
         }
         copies_commit();
     }
@@ -279,7 +339,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) tiles(const __grid_constan
         copies_wait<STAGES - 2>();
         __syncthreads();
         if (chunk + STAGES - 1 < end) {
-            ask(p, shared + next * STAGE_BYTES, tile, chunk + STAGES - 1, rows);
+            ask_chunk(p, ask, stages, next, tile, chunk + STAGES - 1);
         }
         copies_commit();
         chunk_products(sums, shared + at * STAGE_BYTES, chunk, place);

@@ -56,10 +56,10 @@ impl Timing {
             let capture = || Captured::new(stream, (plan, program), counts);
             self.captured = Some(known.map_or_else(capture, Ok).map_err(refused)?);
         }
-        if let (Some(captured), [begin, end, ..]) = (&self.captured, self.events.as_slice()) {
+        if let (Some(captured), [begin, end, ..]) = (&mut self.captured, self.events.as_slice()) {
             captured.launch_longest(stream, begin, end).map_err(refused)?;
             gpu.open.wait(end)?;
-            if captured.beginnings.are_worth_it(begin.seconds_until(end).map_err(refused)?) {
+            if captured.beginnings.take_turns(begin.seconds_until(end).map_err(refused)?) {
                 self.last = Some(Clocks::OfBeginnings);
                 return captured.launch(stream, &self.events).map_err(refused);
             }

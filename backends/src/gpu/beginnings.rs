@@ -8,10 +8,10 @@
 
 use crate::plan::{Op, Plan};
 
-/// How often each beginning is made.
-const TURNS: usize = 5;
-/// Seconds that all of them may take. The launches of a step for which that is too little are so long that clocks between them, which cost
-/// some microseconds, do not disturb it.
+/// How often each beginning is made at most.
+const MOST_TURNS: usize = 5;
+/// Seconds that all turns may take together. The launches of a step for which that is too little even once are so long that clocks between
+/// them, which cost some microseconds, do not disturb it.
 const MOST_SECONDS: f64 = 6.0;
 
 /// The beginnings of a step, each by the number of its launches, of which there are ever more; the last is the step itself.
@@ -20,6 +20,8 @@ pub(crate) struct Beginnings {
     launches: Vec<usize>,
     /// For each node, how many launches there are up to its end.
     ends: Vec<usize>,
+    /// How often each part is made.
+    turns: usize,
 }
 
 impl Beginnings {
@@ -37,7 +39,7 @@ impl Beginnings {
         launches.retain(|count| *count < whole);
         launches.push(whole);
         launches.dedup();
-        Self { launches, ends }
+        Self { launches, ends, turns: MOST_TURNS }
     }
 
     /// All but the step itself, by their launches.
@@ -53,18 +55,21 @@ impl Beginnings {
     /// The order in which all are made, by their place among the parts and then the step itself.
     pub(crate) fn order(&self) -> impl Iterator<Item = usize> {
         let parts = self.parts().len();
-        (0..TURNS).flat_map(move |_| 0..parts).chain([parts])
+        (0..self.turns).flat_map(move |_| 0..parts).chain([parts])
     }
 
     /// How many are made: the most for a plan with so many nodes.
     pub(crate) const fn most_made(nodes: usize) -> usize {
-        TURNS * (nodes + 1) + 1
+        MOST_TURNS * (nodes + 1) + 1
     }
 
-    /// Whether a step is to be timed by them of which the longest part takes so many seconds.
-    pub(crate) fn are_worth_it(&self, longest: f64) -> bool {
+    /// Decides on the turns, where the longest part takes so many seconds; false where there is no time for one.
+    pub(crate) fn take_turns(&mut self, longest: f64) -> bool {
         // On the average a part is half as long.
-        longest * 0.5 * (TURNS * self.parts().len()) as f64 <= MOST_SECONDS
+        let turn = longest * 0.5 * self.parts().len() as f64;
+        self.turns =
+            if turn > 0.0 { (MOST_SECONDS / turn).min(MOST_TURNS as f64) as usize } else { MOST_TURNS };
+        self.turns > 0
     }
 
     /// The seconds of each node, by what was measured in [`Beginnings::order`].
@@ -89,7 +94,7 @@ impl Beginnings {
     /// The time of each: the shortest of its turns, since whatever disturbs one makes it longer.
     fn shortest(&self, measured: &[f64]) -> Vec<f64> {
         let parts = self.parts().len();
-        let of = |n: usize| measured.iter().skip(n).step_by(parts).take(TURNS).copied();
+        let of = |n: usize| measured.iter().skip(n).step_by(parts).take(self.turns).copied();
         let parts = (0..parts).map(|n| of(n).fold(f64::INFINITY, f64::min));
         parts.chain(measured.last().copied()).collect()
     }
@@ -125,12 +130,12 @@ mod tests {
         assert_eq!(Beginnings::up_to(None, 3, vec![]).launches, [3]);
         let beginnings = Beginnings::up_to(Some(2), 0, ends());
         let order = beginnings.order().collect::<Vec<_>>();
-        assert_eq!((order.len(), &order[..4], order[2 * TURNS]), (2 * TURNS + 1, &[0, 1, 0, 1][..], 2));
+        assert_eq!((order.len(), &order[..4], order[10]), (11, &[0, 1, 0, 1][..], 2));
         assert!(order.len() <= Beginnings::most_made(4));
     }
 
     /// What turns of all parts measure, and then the step.
-    fn measured(turns: [&[f64]; TURNS], whole: f64) -> Vec<f64> {
+    fn measured(turns: [&[f64]; MOST_TURNS], whole: f64) -> Vec<f64> {
         turns.iter().copied().flatten().copied().chain([whole]).collect()
     }
 
@@ -143,10 +148,10 @@ mod tests {
         assert_eq!(beginnings.node_seconds(&turns), [1.0, 0.0, 3.0, 1.0]);
         // From the first that draws on, the first has it all.
         let drawing = Beginnings::up_to(Some(1), 1, vec![2, 4, 5]);
-        assert_eq!(drawing.node_seconds(&measured([&[1.0, 2.0]; TURNS], 6.0)), [1.0, 4.0, 0.0]);
+        assert_eq!(drawing.node_seconds(&measured([&[1.0, 2.0]; MOST_TURNS], 6.0)), [1.0, 4.0, 0.0]);
         // A step is not shorter with a node than without.
         let shorter = Beginnings::up_to(Some(1), 1, vec![2, 3]);
-        assert_eq!(shorter.node_seconds(&measured([&[1.0, 3.0]; TURNS], 2.0)), [1.5, 0.0]);
+        assert_eq!(shorter.node_seconds(&measured([&[1.0, 3.0]; MOST_TURNS], 2.0)), [1.5, 0.0]);
         let all_at_once = Beginnings::up_to(None, 3, vec![]);
         assert_eq!(all_at_once.node_seconds(&[1.0]), [0.0; 0]);
     }
@@ -159,8 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn long_steps_have_clocks_between_their_nodes() {
-        let beginnings = Beginnings::up_to(None, 0, (1..=100).collect());
-        assert!(beginnings.are_worth_it(0.02) && !beginnings.are_worth_it(0.03));
+    fn long_steps_take_fewer_turns() {
+        let mut beginnings = Beginnings::up_to(None, 0, (1..=100).collect());
+        for (longest, turns) in [(0.0, 5), (1e-3, 5), (0.05, 2), (0.1, 1), (0.13, 0)] {
+            assert_eq!((beginnings.take_turns(longest), beginnings.turns), (turns > 0, turns), "{longest}");
+        }
+        beginnings.take_turns(0.1);
+        let seconds: Vec<f64> = (1..=101).map(f64::from).collect();
+        assert_eq!(beginnings.order().count(), 101);
+        assert_eq!(beginnings.node_seconds(&seconds), [1.0; 100]);
     }
 }

@@ -112,8 +112,8 @@ impl Queries {
         last: &mut wgpu::CommandEncoder,
     ) -> Result<Timed, BackendError> {
         let (before, ends) = program.launched(counts, plan.nodes.len());
-        let beginnings = Beginnings::new(plan, before, ends.clone());
-        let timed = if beginnings.are_worth_it(self.longest(gpu, program, counts, &beginnings)?) {
+        let mut beginnings = Beginnings::new(plan, before, ends.clone());
+        let timed = if beginnings.take_turns(self.longest(gpu, program, counts, &beginnings)?) {
             self.record_beginnings(gpu, program, counts, &beginnings, last)?;
             Timed::ByBeginnings(beginnings)
         } else {

@@ -205,8 +205,11 @@ impl Linear {
             let shape = MmaShape::new(build.capabilities(), format, bounds.up_to, self.matrix.rows);
             let across = self.matrix.rows.div_ceil(MmaShape::FEATURES);
             let tiles = bounds.up_to.div_ceil(shape.rows).saturating_mul(across);
-            let split =
-                if many { 1 } else { shape.split(build.capabilities(), tiles, self.matrix.row_bytes) };
+            let split = if many {
+                1
+            } else {
+                shape.split(build.capabilities(), format, tiles, self.matrix.row_bytes)
+            };
             let mut product = Product { x: x.address, x_stride: x.stride, split, ..self.product };
             if split > 1 {
                 let sums = u64::from(tiles) * u64::from(split) * u64::from(MmaShape::FEATURES * shape.rows);
