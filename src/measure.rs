@@ -38,6 +38,7 @@ pub use error::MeasureError;
 pub use machine::Machine;
 pub use parallel::{Parallel, Replies, parallel};
 pub use sequences::Sequences;
+use sequences::profiled;
 pub use start::Start;
 pub use table::Table;
 pub(crate) use watch::Watcher;
@@ -178,15 +179,12 @@ fn profiles(
 ) -> Result<(Option<Profile>, Option<Profile>), BackendError> {
     let mut sequences = Sequences::new(plan, workload, page_tokens);
     sequences.read(runner, workload.depth, workload.chunk, &mut go_on)?;
-    runner.set_profiling(true);
-    sequences.read(runner, workload.prompt, workload.chunk, &mut go_on)?;
-    let prefill = runner.profile().filter(|_| workload.prompt > 0);
-    let mut decode = None;
-    for _ in 0..workload.generate.min(4) {
-        sequences.write(runner)?;
-        decode = runner.profile();
+    let prefill = sequences.read_profiled(runner, workload.prompt, workload.chunk, &mut go_on)?;
+    if workload.generate == 0 {
+        return Ok((prefill, None));
     }
-    runner.set_profiling(false);
+    sequences.write_many(runner, workload.generate.min(4) - 1, &mut go_on)?;
+    let decode = profiled(runner, |runner| sequences.write(runner))?;
     Ok((prefill, decode))
 }
 

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use ingle_backends::plan::Plan;
 use ingle_backends::sampling::Sampling;
 use ingle_backends::{
-    BackendError, Batch, LogitRows, PageCopy, Runner, STEPS_UNDER_WAY, SequenceStep, StepOutput, Tokens,
+    BackendError, Batch, LogitRows, PageCopy, Profile, Runner, STEPS_UNDER_WAY, SequenceStep, StepOutput,
+    Tokens,
 };
 
 use super::Workload;
@@ -84,6 +85,23 @@ impl Sequences {
             self.step(runner, tokens, last_chunk)?;
         }
         Ok(())
+    }
+
+    /// Likewise, and the times of the operators of the last step.
+    pub(super) fn read_profiled(
+        &mut self,
+        runner: &mut dyn Runner,
+        count: usize,
+        chunk: usize,
+        pulse: &mut Pulse<'_>,
+    ) -> Result<Option<Profile>, BackendError> {
+        let share = (chunk / self.pages.len()).max(1);
+        let before = count.saturating_sub(1) / share * share;
+        self.read(runner, before, chunk, pulse)?;
+        if before == count {
+            return Ok(None);
+        }
+        profiled(runner, |runner| self.read(runner, count - before, chunk, pulse))
     }
 
     /// Fills the cache of every sequence with `count` tokens, the same in all: the first reads them, the others are given copies.
@@ -232,6 +250,18 @@ impl Sequences {
         self.done += added;
         Batch { sequences, inputs: vec![] }
     }
+}
+
+/// Makes one step with clocks for its operators, and reads them where the device has any.
+pub(super) fn profiled(
+    runner: &mut dyn Runner,
+    step: impl FnOnce(&mut dyn Runner) -> Result<(), BackendError>,
+) -> Result<Option<Profile>, BackendError> {
+    runner.set_profiling(true);
+    let done = step(runner);
+    let profile = runner.profile();
+    runner.set_profiling(false);
+    done.map(|()| profile)
 }
 
 /// About 0.618 of a pool, and without a divisor in common with it: strides of this meet every page once before they meet one again, and

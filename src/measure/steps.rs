@@ -6,7 +6,7 @@ use ingle_backends::plan::{BatchLimits, Plan, StepShape};
 use ingle_backends::{BackendError, CacheOptions, PrepareOptions, Profile, Runner};
 use serde::{Deserialize, Serialize};
 
-use super::sequences::Pulse;
+use super::sequences::{Pulse, profiled};
 use super::{Sequences, Workload, go_on};
 
 /// Rows that fill the cache at once.
@@ -164,22 +164,14 @@ impl Repeated {
         Ok(seconds)
     }
 
-    fn timed_once(&mut self, runner: &mut dyn Runner) -> Result<f64, BackendError> {
-        let start = Instant::now();
-        self.once(runner)?;
-        Ok(start.elapsed().as_secs_f64())
-    }
-
     /// Makes it with clocks for its operators, where the device has any; and says what all of it took.
     pub(super) fn profiled(
         &mut self,
         runner: &mut dyn Runner,
     ) -> Result<(f64, Option<Profile>), BackendError> {
-        runner.set_profiling(true);
-        let done = self.timed_once(runner);
-        let profile = runner.profile();
-        runner.set_profiling(false);
-        Ok((done?, profile))
+        let start = Instant::now();
+        let profile = profiled(runner, |runner| self.once(runner))?;
+        Ok((start.elapsed().as_secs_f64(), profile))
     }
 }
 
