@@ -124,7 +124,9 @@ fn dot_rows<S: Simd, F: Format<V>, const V: usize, const M: usize, const N: usiz
     x: [&[[Line; V]]; M],
 ) -> [[S::F32; N]; M] {
     let context = F::context(s);
-    let ahead = bytes_ahead(N * weights.row_bytes());
+    let row_bytes = weights.row_bytes();
+    // Rows that are read one after the other are one stream, however long they are.
+    let ahead = bytes_ahead(if N == 1 { row_bytes.min(AHEAD) } else { N * row_bytes });
     let whole = weights.whole_blocks();
     let mut sums = [[s.zero(); N]; M];
     for index in 0..whole {
