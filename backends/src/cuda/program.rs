@@ -52,13 +52,10 @@ impl Program {
         Ok(Self { launches, step, early: gpu.capabilities.early_launches })
     }
 
-    /// Of the launches of a step with these counts, how many belong to no node, and for each of so many nodes how many there are up to its
-    /// end.
-    pub(super) fn launched(&self, counts: &StepCounts, nodes: usize) -> (usize, Vec<usize>) {
+    /// The nodes that the launches of a step with these counts belong to.
+    pub(super) fn launched(&self, counts: &StepCounts) -> Vec<Option<usize>> {
         let launched = |ready: &&Ready| (ready.grid)(counts).is_some();
-        let all = self.launches.iter().filter(launched).map(|ready| ready.node).collect::<Vec<_>>();
-        let up_to = |node: Option<usize>| all.partition_point(|other| *other <= node);
-        (up_to(None), (0..nodes).map(|node| up_to(Some(node))).collect())
+        self.launches.iter().filter(launched).map(|ready| ready.node).collect()
     }
 
     /// Puts all launches of a step into a stream; `counts` are its rounded counts.

@@ -71,12 +71,12 @@ impl Timing {
     /// Reads the times of the step of a plan with so many nodes that was launched last and is done.
     pub(super) fn take(&self, gpu: &Gpu, nodes: usize) -> Result<Option<Profile>, BackendError> {
         let Some(clocks) = self.last else { return Ok(None) };
-        let seconds = match (clocks, &self.captured) {
-            (Clocks::OfBeginnings, Some(captured)) => captured.take(&self.events),
-            _ => {
-                let between = self.events.windows(2).map(|pair| pair[0].seconds_until(&pair[1]));
-                between.take(nodes).collect()
-            }
+        let captured = self.captured.as_ref().filter(|_| clocks == Clocks::OfBeginnings);
+        let seconds = if let Some(captured) = captured {
+            captured.take(&self.events)
+        } else {
+            let between = self.events.windows(2).map(|pair| pair[0].seconds_until(&pair[1]));
+            between.take(nodes).collect()
         };
         let seconds = seconds.map_err(|error| gpu.open.refused(error))?;
         Ok(Some(Profile { seconds, clocks }))
@@ -89,8 +89,7 @@ impl Captured {
         (plan, program): (&Plan, &Program),
         counts: &StepCounts,
     ) -> Result<Self, CudaError> {
-        let (before, ends) = program.launched(counts, plan.nodes.len());
-        let beginnings = Beginnings::new(plan, before, ends);
+        let beginnings = Beginnings::new(plan, &program.launched(counts));
         let all = beginnings.parts().iter().copied().chain([beginnings.whole()]);
         let capture = |count| stream.capture(|| program.launch_first(stream, counts, count));
         let graphs = all.map(capture).collect::<Result<_, _>>()?;

@@ -25,10 +25,12 @@ pub(crate) struct Beginnings {
 }
 
 impl Beginnings {
-    /// Those of a plan's step in which `before` launches belong to no node, and there are `ends` up to the end of each node.
-    pub(crate) fn new(plan: &Plan, before: usize, ends: Vec<usize>) -> Self {
+    /// Those of a plan's step, by the nodes that its launches belong to, in their order; the first may belong to none.
+    pub(crate) fn new(plan: &Plan, launched: &[Option<usize>]) -> Self {
+        let up_to = |node: Option<usize>| launched.partition_point(|other| *other <= node);
+        let ends = (0..plan.nodes.len()).map(|node| up_to(Some(node))).collect();
         let draws = plan.nodes.iter().position(|node| matches!(node.op, Op::Sample(_)));
-        Self::up_to(draws, before, ends)
+        Self::up_to(draws, up_to(None), ends)
     }
 
     /// Nodes from the first that draws a token on come together, in the last.
@@ -119,6 +121,7 @@ fn rising(numbers: &[f64]) -> Vec<f64> {
 #[allow(clippy::float_cmp, reason = "sums of small whole numbers and halves are exact")]
 mod tests {
     use super::*;
+    use crate::plan::PlanBuilder;
 
     #[test]
     fn each_beginning_has_a_node_more() {
@@ -132,6 +135,23 @@ mod tests {
         let order = beginnings.order().collect::<Vec<_>>();
         assert_eq!((order.len(), &order[..4], order[10]), (11, &[0, 1, 0, 1][..], 2));
         assert!(order.len() <= Beginnings::most_made(4));
+    }
+
+    #[test]
+    fn launches_are_those_of_their_nodes() {
+        let mut plan = PlanBuilder::new();
+        let mut x = plan.input("x", 64);
+        for _ in 0..3 {
+            x = plan.scale(x, 2.0);
+        }
+        plan.tap(x);
+        let plan = plan.finish().unwrap();
+        // One of none; an input and three products, of which the second launches nothing and the last twice.
+        let nodes = plan.nodes.len();
+        let launched = [None, Some(nodes - 3), Some(nodes - 1), Some(nodes - 1)];
+        let beginnings = Beginnings::new(&plan, &launched);
+        assert_eq!(beginnings.ends[nodes - 3..], [2, 2, 4]);
+        assert_eq!((beginnings.parts(), beginnings.whole()), (&[1, 2][..], 4));
     }
 
     /// What turns of all parts measure, and then the step.

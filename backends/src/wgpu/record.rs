@@ -95,13 +95,10 @@ impl Program {
         }
     }
 
-    /// Of the launches of a step with these counts, how many belong to no node, and for each of so many nodes how many there are up to its
-    /// end: what a product of one row takes along is not launched by itself.
-    pub(super) fn launched(&self, counts: &StepCounts, nodes: usize) -> (usize, Vec<usize>) {
+    /// The nodes that the launches of a step with these counts belong to: what a product of one row takes along is not launched by itself.
+    pub(super) fn launched(&self, counts: &StepCounts) -> Vec<Option<usize>> {
         let launched = |launch: &&Launch| (launch.groups)(counts).is_some();
-        let all = self.launches.iter().filter(launched).map(|launch| launch.node).collect::<Vec<_>>();
-        let up_to = |node: Option<usize>| all.partition_point(|other| *other <= node);
-        (up_to(None), (0..nodes).map(|node| up_to(Some(node))).collect())
+        self.launches.iter().filter(launched).map(|launch| launch.node).collect()
     }
 
     /// Records the first so many launches of a step as one pass, at whose ends the device takes the time.

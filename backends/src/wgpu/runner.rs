@@ -85,7 +85,8 @@ impl WgpuRunner {
             // What was written for the step has to be there for those that are made before it.
             open.queue.submit([]);
             let Parts { gpu, plan, program, .. } = &self.parts;
-            timed = Some(queries.record(gpu, (plan, program), &counts, &mut last)?);
+            let short = self.pace.cuts(&counts).is_empty();
+            timed = Some(queries.record(gpu, (plan, program), (&counts, short), &mut last)?);
         } else {
             let mut from = 0;
             for until in self.pace.cuts(&counts) {

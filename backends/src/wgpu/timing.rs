@@ -103,23 +103,25 @@ impl Queries {
         })
     }
 
-    /// Records a step and what it is timed by into `last`; what has to come before it is submitted.
+    /// Records a step and what it is timed by into `last`; what has to come before it is submitted. A step that is not `short` is not made
+    /// more than once.
     pub(super) fn record(
         &self,
         gpu: &Gpu,
         (plan, program): (&Plan, &Program),
-        counts: &StepCounts,
+        (counts, short): (&StepCounts, bool),
         last: &mut wgpu::CommandEncoder,
     ) -> Result<Timed, BackendError> {
-        let (before, ends) = program.launched(counts, plan.nodes.len());
-        let mut beginnings = Beginnings::new(plan, before, ends.clone());
-        let timed = if beginnings.take_turns(self.longest(gpu, program, counts, &beginnings)?) {
+        let launched = program.launched(counts);
+        let mut beginnings = Beginnings::new(plan, &launched);
+        let timed = if short && beginnings.take_turns(self.longest(gpu, program, counts, &beginnings)?) {
             self.record_beginnings(gpu, program, counts, &beginnings, last)?;
             Timed::ByBeginnings(beginnings)
         } else {
             program.record_timed(last, counts, self);
-            let earlier = [before].into_iter().chain(ends.iter().copied());
-            Timed::ByNode(earlier.zip(&ends).map(|(earlier, end)| earlier < *end).collect())
+            let mut nodes = vec![false; plan.nodes.len()];
+            launched.into_iter().flatten().for_each(|node| nodes[node] = true);
+            Timed::ByNode(nodes)
         };
         self.resolve(last);
         Ok(timed)
