@@ -174,12 +174,15 @@ fn what_one_row_takes_along_has_no_time_left_from_a_step_of_more() {
         clocks += 1;
         let many = took_time(runner.as_mut(), 20).unwrap();
         let again = took_time(runner.as_mut(), 1).unwrap();
-        let left_out = (0..many.len()).filter(|node| many[*node] && !fresh[*node]);
-        let left_out: Vec<usize> = left_out.collect();
-        // A driver's clock may be too coarse for one of many kernels now and then, but not for what many rows have and one has not.
-        let norms = left_out.iter().filter(|node| matches!(plan.nodes[**node].op, Op::Norm(_))).count();
-        assert!(norms > 0, "{}: nothing is taken along: {fresh:?} {many:?}", device.name);
-        assert!(left_out.iter().all(|node| !again[*node]), "{}: {left_out:?} {again:?}", device.name);
+        // One row takes along the normalisations before products of a layer, all but the one before the head. Others may take no time now
+        // and then: a clock is coarse, and what disturbs a step can be longer than one of its kernels.
+        let norms = (0..many.len()).filter(|node| matches!(plan.nodes[*node].op, Op::Norm(_)));
+        let mut norms: Vec<usize> = norms.collect();
+        norms.pop();
+        assert!(norms.iter().any(|node| many[*node]), "{}: {norms:?} {many:?}", device.name);
+        for one_row in [&fresh, &again] {
+            assert!(norms.iter().all(|node| !one_row[*node]), "{}: {norms:?} {one_row:?}", device.name);
+        }
     }
     let software = backend.devices().iter().filter(|device| device.kind == DeviceKind::Software).count();
     assert!(clocks > 0 || software == 0, "the drivers that compute on the CPU have clocks");
