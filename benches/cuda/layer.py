@@ -1,6 +1,7 @@
 """The four products of a layer with one row, one after the other, as a step makes them: which shapes of stream.cu take how long.
 
     python3 benches/cuda/layer.py [formats]
+    python3 benches/cuda/layer.py brief FORMATS     # only the shapes that are taken
 
 Launches follow one another in a graph, each allowed to begin before the last has ended, for as many layers as L2 does not hold. The first
 line of a format is the shape that ops/shapes.rs takes; then come others for all four products; then, product by product, the quickest for
@@ -13,7 +14,7 @@ import torch
 
 from formats import Matrix
 from harness import seconds
-from matvec import copy_speed
+from matvec import chosen, copy_speed
 from product import Stream
 
 # Features and columns, and whether the product is normalised on its way in and gated on its way out.
@@ -24,12 +25,6 @@ LAYERS = {
 SHAPES = [dict(warps=w, teams=t, blocks=b, depth=d) for w, t, b, d in [
     (8, 2, 1, 3), (4, 4, 1, 3), (4, 4, 1, 4), (2, 8, 1, 3), (8, 1, 2, 3), (8, 1, 2, 4), (4, 3, 1, 4), (8, 3, 1, 2), (4, 5, 1, 3), (4, 6, 1, 2), (1, 14, 1, 3)]]
 SHORT = [dict(warps=w, teams=t, blocks=b, depth=d) for w, t, b, d in [(8, 2, 1, 3), (4, 4, 1, 3), (2, 8, 1, 3), (8, 1, 2, 3)]]
-
-
-def chosen(number):
-    """What ops/shapes.rs takes first on a device with this much shared memory."""
-    four_bits = dict(warps=4, teams=4, blocks=1, depth=3)
-    return {4: four_bits, 5: four_bits, 6: dict(warps=8, teams=1, depth=4, blocks=2)}.get(number, dict(warps=8, teams=2, blocks=1, depth=3))
 
 
 class Layer:
@@ -57,8 +52,8 @@ class Layer:
                 matrix = first if layer == 0 else self.others[layer - 1][at]
                 variant = Stream(matrix, norm=weight, gated=gated, **taken[at])
                 launches.append(variant.prepare(matrix, x, scales, y, self.multiprocessors))
-        whole = 4 * launches
-        return seconds(whole, repeats=7) * 4
+        # Of each launch, of which a layer has four.
+        return seconds(4 * launches, repeats=7) * 4
 
 
 def told(taken):

@@ -78,7 +78,7 @@ def check():
     for name in FORMATS:
         if name == "f32":
             continue
-        # Tiles that teams have parts of: of a block with few, and of one with many.
+        # Teams of all sizes, of blocks with few tiles and with many.
         for warps, teams in [(8, 2), (4, 4), (2, 8), (1, 14)]:
             for rows, n, k, split in [(1, 40, 4096, None), (1, 4096, 14336, None), (3, 6000, 4100, 2), (8, 20000, 1000, None), (5, 9000, 300, None)]:
                 sound &= check_one(name, rows, n, k, split, True, warps=warps, teams=teams, blocks=1, depth=3)
@@ -99,11 +99,15 @@ def copy_speed():
     return 2 * a.numel() / seconds([lambda: b.copy_(a)] * 4)
 
 
-def variants(matrix, rows):
-    """What is worth comparing, the shape that ops/shapes.rs takes first."""
+def chosen(number):
+    """The shape that ops/shapes.rs takes for a format, on a device with as much shared memory as an H200."""
     four_bits = dict(warps=4, teams=4, blocks=1, depth=3)
-    chosen = {4: four_bits, 5: four_bits, 6: dict(depth=4, blocks=2)}.get(matrix.number, dict(teams=2, blocks=1, depth=3))
-    yield Stream(matrix, **chosen)
+    return {4: four_bits, 5: four_bits, 6: dict(warps=8, teams=1, blocks=2, depth=4)}.get(number, dict(warps=8, teams=2, blocks=1, depth=3))
+
+
+def variants(matrix, rows):
+    """What is worth comparing, the shape that is taken first."""
+    yield Stream(matrix, **chosen(matrix.number))
     if rows == 1:
         for warps, teams, depth in [(8, 1, 3), (8, 3, 2), (16, 1, 3)]:
             yield Stream(matrix, warps=warps, teams=teams, blocks=2 if teams == 1 and warps == 8 else 1, depth=depth)

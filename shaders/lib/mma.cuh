@@ -37,10 +37,6 @@ __device__ __forceinline__ void product_i8(i32 (&c)[4], u32 a0, u32 a1, u32 a2, 
 
 // --- Copies that go on while the thread does other things; below sm_80 they are done at once.
 
-template <u32 BYTES> __device__ __forceinline__ void copy_async(void* to, const void* from) {
-    copy_async_to<BYTES>(shared_address(to), from);
-}
-
 __device__ __forceinline__ void copies_commit() {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.commit_group;" ::: "memory");

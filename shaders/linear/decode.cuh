@@ -64,6 +64,9 @@ typedef float Sum;
 #else
 #define SCALES (CHUNK_K / GROUP * SCALE_BYTES)
 #endif
+// Bytes of scales that a thread copies at once, and how many threads copy those of a row.
+#define SCALE_COPY (SCALES < 16 ? SCALES : 16)
+#define SCALE_COPIES (SCALES / SCALE_COPY)
 // Activations in 16 bytes.
 #define PIECE_K (FORMAT == 6 ? 16 : 8)
 

@@ -32,9 +32,6 @@
 #define SUMS (TEAMS * 2 * WARPS * 512)
 // Bytes of a row of activations for a chunk.
 #define CHUNK_X (CHUNK_K / PIECE_K * 16)
-// Bytes of scales that a lane copies at once, and how many lanes copy those of a row.
-#define SCALE_COPY (SCALES < 16 ? SCALES : 16)
-#define SCALE_COPIES (SCALES / SCALE_COPY)
 #define ITEM (16 * (CHUNK + SCALES))
 
 // Where queries, keys and values go, which are all of the features, queries first. `Stored` of backends/src/cuda/ops/product.rs.

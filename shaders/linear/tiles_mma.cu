@@ -78,9 +78,7 @@ struct Tile {
 #define X_PIECES (CHUNK_K / PIECE_K)
 #define X_COPIES ((TILE_ROWS * X_PIECES + THREADS - 1) / THREADS)
 #if GROUPED
-// Bytes of scales that a thread copies at once, how many threads copy those of a row, and how often each does.
-#define SCALE_COPY (SCALES < 16 ? SCALES : 16)
-#define SCALE_COPIES (SCALES / SCALE_COPY)
+// How often a thread copies a piece of a row's scales.
 #define SCALE_TURNS ((TILE_FEATURES * SCALE_COPIES + THREADS - 1) / THREADS)
 #endif
 

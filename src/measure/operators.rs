@@ -126,7 +126,7 @@ pub fn operators(
     found
 }
 
-/// Puts operators beside other limits than those that they were put beside before.
+/// Puts operators beside a device's limits, which may be known only later.
 pub fn set_floors(operators: &mut [OperatorTime], peaks: &Peaks) {
     for operator in operators {
         let (seconds, limit) = floor(operator.bytes, operator.operations, peaks);

@@ -132,9 +132,9 @@ pub fn profile(
     let filling = Filling { cache: options.cache, order: PageOrder::InOrder, chunk: Step::chunk(&all) };
     for (subject, step) in all.into_iter().enumerate() {
         watcher.subject(subject);
-        steps.push(one(runner.as_mut(), plan, request, (step, &peaks, filling), &mut watcher)?);
+        steps.push(one(runner.as_mut(), plan, request, (step, filling), &mut watcher)?);
     }
-    // By now the device's clocks have risen: what it reaches now is what its operators are a share of.
+    // By now the device's clocks have risen: what it reaches now is what its operators are a share of as well.
     let peaks = peaks.at_least(device.backend.measure_bandwidth(&device.info.id)?);
     for step in &mut steps {
         set_floors(&mut step.operators, &peaks);
@@ -142,12 +142,12 @@ pub fn profile(
     Ok((Profiles { phase: request.phase, tier: kernels.tier.clone(), peaks, steps }, kernels))
 }
 
-/// A step, made in pairs: without clocks between its operators, and with them. So whatever else the machine does disturbs both alike.
+/// A step, its operators not yet beside any limits, made in pairs: without clocks between its operators, and with them. So whatever else the machine does disturbs both alike.
 fn one(
     runner: &mut dyn Runner,
     plan: &Plan,
     request: &Request,
-    (step, peaks, filling): (Step, &Peaks, Filling),
+    (step, filling): (Step, Filling),
     watcher: &mut Watcher<'_, '_>,
 ) -> Result<StepProfile, MeasureError> {
     watcher.stage(Stage::WarmingUp, Repeated::pulses(step, filling.chunk))?;
@@ -183,7 +183,7 @@ fn one(
         bytes: total.bytes(),
         operations: total.operations,
         operators: median
-            .map_or_else(Vec::new, |profile| operators(plan, profile, &shape, Some(peaks), request.grouping)),
+            .map_or_else(Vec::new, |profile| operators(plan, profile, &shape, None, request.grouping)),
     })
 }
 

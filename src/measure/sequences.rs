@@ -75,7 +75,7 @@ impl Sequences {
         pulse: &mut Pulse<'_>,
     ) -> Result<(), BackendError> {
         let end = self.done + count;
-        let share = (chunk / self.pages.len()).max(1);
+        let share = self.share(chunk);
         while self.done < end {
             beat(pulse)?;
             let now = share.min(end - self.done);
@@ -87,7 +87,12 @@ impl Sequences {
         Ok(())
     }
 
-    /// Likewise, and the times of the operators of the last step.
+    /// Tokens that each sequence reads at once.
+    fn share(&self, chunk: usize) -> usize {
+        (chunk / self.pages.len()).max(1)
+    }
+
+    /// Reads as [`Sequences::read`] does, and tells the times of the operators of the last step.
     pub(super) fn read_profiled(
         &mut self,
         runner: &mut dyn Runner,
@@ -95,12 +100,12 @@ impl Sequences {
         chunk: usize,
         pulse: &mut Pulse<'_>,
     ) -> Result<Option<Profile>, BackendError> {
-        let share = (chunk / self.pages.len()).max(1);
-        let before = count.saturating_sub(1) / share * share;
-        self.read(runner, before, chunk, pulse)?;
-        if before == count {
+        if count == 0 {
             return Ok(None);
         }
+        let share = self.share(chunk);
+        let before = (count - 1) / share * share;
+        self.read(runner, before, chunk, pulse)?;
         profiled(runner, |runner| self.read(runner, count - before, chunk, pulse))
     }
 

@@ -81,8 +81,7 @@ impl Tickets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Clocks;
-    use crate::SequenceStep;
+    use crate::{Clocks, SequenceStep};
 
     fn output(tokens: &[Option<u32>]) -> StepOutput {
         StepOutput { tokens: tokens.to_vec(), ..StepOutput::default() }

@@ -16,7 +16,8 @@ use crate::gpu::under_way::UnderWay;
 use crate::pages::check_copies;
 use crate::plan::{Footprint, Plan};
 use crate::{
-    BackendError, Batch, BatchLayout, Numerics, PageCopy, PrepareOptions, Profile, Runner, StepOutput, Ticket,
+    BackendError, Batch, BatchLayout, Clocks, Numerics, PageCopy, PrepareOptions, Profile, Runner,
+    StepOutput, Ticket,
 };
 
 /// All that a prepared plan consists of.
@@ -46,8 +47,8 @@ pub(super) struct CudaRunner {
 /// What is kept of a step until it is collected.
 struct Submitted {
     wanted: Wanted,
-    /// Whether the times of its nodes were taken.
-    timed: bool,
+    /// What its nodes are timed by, where they are.
+    timed: Option<Clocks>,
 }
 
 impl CudaRunner {
@@ -79,17 +80,22 @@ impl CudaRunner {
         Ok(())
     }
 
-    /// Launches a checked step.
-    fn launch(&mut self, batch: &Batch, layout: &BatchLayout) -> Result<Wanted, BackendError> {
+    /// Launches a checked step; tells what it is timed by, where it is.
+    fn launch(
+        &mut self,
+        batch: &Batch,
+        layout: &BatchLayout,
+    ) -> Result<(Wanted, Option<Clocks>), BackendError> {
         self.write_inputs(batch)?;
         let Parts { gpu, stream, plan, tables, program, .. } = &mut self.parts;
         let counts = tables.write(stream, batch, layout)?.map_err(|error| gpu.open.refused(error))?;
-        if self.timing.on() {
-            self.timing.launch(gpu, stream, (plan, program), &counts.bucket())?;
+        let timed = if self.timing.on() {
+            Some(self.timing.launch(gpu, stream, (plan, program), &counts.bucket())?)
         } else {
             self.graphs.launch(stream, program, &counts).map_err(|error| gpu.open.refused(error))?;
-        }
-        self.readback.record(&self.parts, batch, layout)
+            None
+        };
+        Ok((self.readback.record(&self.parts, batch, layout)?, timed))
     }
 }
 
@@ -97,8 +103,8 @@ impl Runner for CudaRunner {
     fn submit(&mut self, batch: &Batch) -> Result<Ticket, BackendError> {
         self.parts.gpu.open.check()?;
         let layout = self.under_way.check(batch, &self.parts.plan, &self.parts.options)?;
-        let wanted = self.launch(batch, &layout)?;
-        Ok(self.under_way.submitted(batch, Submitted { wanted, timed: self.timing.on() }))
+        let (wanted, timed) = self.launch(batch, &layout)?;
+        Ok(self.under_way.submitted(batch, Submitted { wanted, timed }))
     }
 
     fn queues(&self) -> bool {
@@ -109,8 +115,9 @@ impl Runner for CudaRunner {
         self.parts.gpu.open.check()?;
         let (step, sampled) = self.under_way.collect(&ticket)?;
         let (output, faults) = self.readback.take(&self.parts, step.wanted)?;
-        self.profile =
-            if step.timed { self.timing.take(&self.parts.gpu, self.parts.plan.nodes.len())? } else { None };
+        let nodes = self.parts.plan.nodes.len();
+        let profile = step.timed.map(|clocks| self.timing.take(&self.parts.gpu, nodes, clocks));
+        self.profile = profile.transpose()?;
         let vocabulary = self.parts.plan.vocabulary().unwrap_or(0);
         let parts = &self.parts;
         self.under_way.collected((&output, &faults, &sampled), vocabulary, |drawn| {

@@ -16,7 +16,6 @@ pub(super) struct Timing {
     on: bool,
     events: Vec<Event>,
     captured: Option<Captured>,
-    last: Option<Clocks>,
 }
 
 /// The beginnings of steps with the same rounded counts.
@@ -38,14 +37,14 @@ impl Timing {
         self.on
     }
 
-    /// Puts a step into a stream with the clocks that it is to be timed by; `counts` are its rounded counts.
+    /// Puts a step into a stream with the clocks that it is to be timed by, and tells which; `counts` are its rounded counts.
     pub(super) fn launch(
         &mut self,
         gpu: &Gpu,
         stream: &Stream,
         (plan, program): (&Plan, &Program),
         counts: &StepCounts,
-    ) -> Result<(), BackendError> {
+    ) -> Result<Clocks, BackendError> {
         let refused = |error| gpu.open.refused(error);
         let nodes = plan.nodes.len();
         while self.events.len() < 2 * Beginnings::most_made(nodes) {
@@ -60,17 +59,16 @@ impl Timing {
             captured.launch_longest(stream, begin, end).map_err(refused)?;
             gpu.open.wait(end)?;
             if captured.beginnings.take_turns(begin.seconds_until(end).map_err(refused)?) {
-                self.last = Some(Clocks::OfBeginnings);
-                return captured.launch(stream, &self.events).map_err(refused);
+                captured.launch(stream, &self.events).map_err(refused)?;
+                return Ok(Clocks::OfBeginnings);
             }
         }
-        self.last = Some(Clocks::BetweenNodes);
-        program.launch_timed(stream, counts, &self.events[..=nodes]).map_err(refused)
+        program.launch_timed(stream, counts, &self.events[..=nodes]).map_err(refused)?;
+        Ok(Clocks::BetweenNodes)
     }
 
     /// Reads the times of the step of a plan with so many nodes that was launched last and is done.
-    pub(super) fn take(&self, gpu: &Gpu, nodes: usize) -> Result<Option<Profile>, BackendError> {
-        let Some(clocks) = self.last else { return Ok(None) };
+    pub(super) fn take(&self, gpu: &Gpu, nodes: usize, clocks: Clocks) -> Result<Profile, BackendError> {
         let captured = self.captured.as_ref().filter(|_| clocks == Clocks::OfBeginnings);
         let seconds = if let Some(captured) = captured {
             captured.take(&self.events)
@@ -79,7 +77,7 @@ impl Timing {
             between.take(nodes).collect()
         };
         let seconds = seconds.map_err(|error| gpu.open.refused(error))?;
-        Ok(Some(Profile { seconds, clocks }))
+        Ok(Profile { seconds, clocks })
     }
 }
 
@@ -96,10 +94,15 @@ impl Captured {
         Ok(Self { counts: *counts, beginnings, graphs })
     }
 
+    /// The longest part, where there is one.
+    fn longest(&self) -> Option<&Graph> {
+        self.graphs.iter().rev().nth(1)
+    }
+
     /// Makes the longest part between two events.
     fn launch_longest(&self, stream: &Stream, begin: &Event, end: &Event) -> Result<(), CudaError> {
         stream.record(begin)?;
-        if let Some(longest) = self.graphs.iter().rev().nth(1) {
+        if let Some(longest) = self.longest() {
             stream.launch_graph(longest)?;
         }
         stream.record(end)
@@ -108,7 +111,7 @@ impl Captured {
     /// Makes all of them, each between two events.
     fn launch(&self, stream: &Stream, events: &[Event]) -> Result<(), CudaError> {
         // Something to do, while the first ones are put behind it: a graph must not have to wait for the processor.
-        if let Some(longest) = self.graphs.iter().rev().nth(1) {
+        if let Some(longest) = self.longest() {
             stream.launch_graph(longest)?;
         }
         for (place, [begin, end]) in self.beginnings.order().zip(events.as_chunks::<2>().0) {

@@ -139,7 +139,7 @@ impl Queries {
         let mut encoder = gpu.open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         program.record_first(&mut encoder, counts, *count, writes);
         self.resolve(&mut encoder);
-        gpu.open.queue.submit([encoder.finish()]);
+        gpu.open.wait(gpu.open.queue.submit([encoder.finish()]))?;
         Ok(self.seconds(gpu)?.first().copied().unwrap_or(0.0))
     }
 
@@ -162,11 +162,10 @@ impl Queries {
             };
             let mut encoder = open.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             program.record_first(&mut encoder, counts, *count, writes);
-            open.queue.submit([encoder.finish()]);
+            let submitted = open.queue.submit([encoder.finish()]);
             // No more than a turn's are under way at once.
             if place + 1 == parts.len() {
-                let polled = open.device.poll(wgpu::PollType::wait_indefinitely());
-                polled.map_err(|error| open.refused(error.to_string()))?;
+                open.wait(submitted)?;
             }
         }
         Ok(())

@@ -29,6 +29,16 @@ fn table_bytes(capabilities: &Capabilities, format: WeightFormat) -> u32 {
 /// What the driver keeps of a block's shared memory.
 const RESERVED: u32 = 1 << 10;
 
+/// What else a block has in shared memory, whatever it does.
+fn fixed_bytes(capabilities: &Capabilities, format: WeightFormat) -> u32 {
+    table_bytes(capabilities, format) + 256
+}
+
+/// Blocks that ask for so much shared memory which a multiprocessor has room for.
+fn blocks_at_once(capabilities: &Capabilities, format: WeightFormat, shared: u32) -> u32 {
+    (capabilities.shared_memory + RESERVED) / (shared + fixed_bytes(capabilities, format) + RESERVED)
+}
+
 /// A shape of `linear/stream.cu`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamShape {
@@ -69,11 +79,6 @@ impl StreamShape {
         self.warps * self.teams * (self.depth * item + 2 * 512)
     }
 
-    /// What else a block has in shared memory whatever it streams.
-    fn fixed(capabilities: &Capabilities, format: WeightFormat) -> u32 {
-        table_bytes(capabilities, format) + 256
-    }
-
     /// Into how many parts K is cut so that a part of so many rows of activations fits, and the shared memory of a block then.
     pub(super) fn room(
         self,
@@ -88,7 +93,7 @@ impl StreamShape {
         let chunks = row_bytes / self.chunk;
         let chunk = self.chunk * 8 / code_bits(format) * element;
         let ring = self.ring(format);
-        let left = capabilities.shared_memory.saturating_sub(ring + Self::fixed(capabilities, format));
+        let left = capabilities.shared_memory.saturating_sub(ring + fixed_bytes(capabilities, format));
         let most = left.min(MOST.max((rows * 12) << 10));
         let bytes = |split: u32| rows * (chunks.div_ceil(split) * chunk + 64);
         let split = (1..chunks).find(|split| bytes(*split) <= most).unwrap_or(chunks);
@@ -97,9 +102,7 @@ impl StreamShape {
 
     /// Blocks that the device holds at once.
     pub(super) fn resident(self, capabilities: &Capabilities, format: WeightFormat, shared: u32) -> u32 {
-        let block = shared + Self::fixed(capabilities, format) + RESERVED;
-        let fit = (capabilities.shared_memory + RESERVED) / block;
-        capabilities.multiprocessors * fit.clamp(1, self.blocks)
+        capabilities.multiprocessors * blocks_at_once(capabilities, format, shared).clamp(1, self.blocks)
     }
 }
 
@@ -117,7 +120,7 @@ impl MmaShape {
 
     /// The largest tile that so many rows fill and that has room. The largest of all is for where there are enough of them.
     pub(super) fn new(capabilities: &Capabilities, format: WeightFormat, rows: u32, features: u32) -> Self {
-        let left = capabilities.shared_memory.saturating_sub(table_bytes(capabilities, format) + 256);
+        let left = capabilities.shared_memory.saturating_sub(fixed_bytes(capabilities, format));
         let large = capabilities.shared_memory >= 200 << 10;
         let tiles = rows.div_ceil(128).saturating_mul(features.div_ceil(Self::FEATURES));
         let enough = tiles >= capabilities.multiprocessors;
@@ -156,8 +159,7 @@ impl MmaShape {
         row_bytes: u32,
     ) -> u32 {
         let chunks = row_bytes / self.chunk;
-        let block = self.shared(format) + table_bytes(capabilities, format) + 256 + RESERVED;
-        let room = (capabilities.shared_memory + RESERVED) / block;
+        let room = blocks_at_once(capabilities, format, self.shared(format));
         let blocks = capabilities.multiprocessors * room.clamp(1, 256 / self.threads());
         (blocks / tiles).min(chunks / 4).clamp(1, 8)
     }
@@ -289,14 +291,14 @@ mod tests {
                         let shape = StreamShape::new(&device, format);
                         let (split, shared) = shape.room(&device, format, row_bytes, rows);
                         assert!(split >= 1 && split <= row_bytes / shape.chunk);
-                        all(shared, StreamShape::fixed(&device, format));
+                        all(shared, fixed_bytes(&device, format));
                         assert!(shape.resident(&device, format, shared) >= device.multiprocessors);
                     }
                 }
                 for rows in [16, 32, 64, 128, u32::MAX] {
                     for features in [64, 100_000] {
                         let shape = MmaShape::new(&device, format, rows, features);
-                        all(shape.shared(format), table_bytes(&device, format) + 256);
+                        all(shape.shared(format), fixed_bytes(&device, format));
                     }
                 }
             }
